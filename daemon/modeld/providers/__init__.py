@@ -1,0 +1,1 @@
+"""Provider adapters: one contract, wires as pure translators, providers as rows of data."""

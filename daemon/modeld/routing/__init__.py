@@ -1,0 +1,1 @@
+"""From what a client asked for to the model that answers."""

@@ -1,0 +1,1 @@
+"""The socket side: framing, handshake, dispatch, cancellation, back-pressure."""

@@ -1,0 +1,1 @@
+"""A provider on loopback that speaks the real wires, from scripts, with faults by name."""

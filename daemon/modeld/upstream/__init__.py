@@ -1,0 +1,1 @@
+"""The way to a provider and back: connections, frame decoders, retry arithmetic. The only importer of an HTTP library."""

@@ -1,0 +1,83 @@
+"""`config/*` and `daemon/*`: what is configured, what is wrong with it, and how the daemon does."""
+
+from typing import Any, Literal
+
+import msgspec
+
+Severity = Literal["error", "warning"]
+
+
+class Problem(msgspec.Struct):
+    """One finding in a config file. Lines and columns count from 1; columns count characters."""
+
+    file: str
+    line: int
+    column: int
+    severity: Severity
+    code: str
+    message: str
+    end_line: int
+    end_column: int
+
+
+class CheckParams(msgspec.Struct, omit_defaults=True):
+    """`text` checks that text instead of the file's content."""
+
+    file: str | None = None
+    text: str | None = None
+
+
+class CheckResult(msgspec.Struct):
+    valid: bool
+    problems: list[Problem]
+
+
+class ReloadResult(msgspec.Struct):
+    """`applied` is false where the file is invalid and the last good config stays in force."""
+
+    applied: bool
+    version: int
+    problems: list[Problem]
+
+
+class ConfigGetResult(msgspec.Struct):
+    """The effective config, redacted: a key shows as its source, never as its value."""
+
+    file: str | None
+    version: int
+    config: dict[str, Any]
+    problems: list[Problem]
+
+
+class ConfigChanged(msgspec.Struct):
+    applied: bool
+    version: int
+    problems: list[Problem]
+
+
+class DaemonStatus(msgspec.Struct):
+    version: str
+    daemon_id: str
+    epoch: str
+    pid: int
+    uptime_seconds: float
+    socket: str | None
+    config_file: str | None
+    config_version: int
+    config_valid: bool
+    clients: int
+    running_calls: int
+    queued_calls: int
+    calls_total: int
+    rss_bytes: int | None
+    providers: dict[str, str]
+    draining: bool = False
+    sessions: int = 0
+
+
+class StopParams(msgspec.Struct, omit_defaults=True):
+    force: bool = False
+
+
+class StopResult(msgspec.Struct):
+    stopping: bool

@@ -1,0 +1,69 @@
+"""The JSON-RPC 2.0 envelope: what every message looks like, read once and left undecoded inside."""
+
+from typing import Any
+
+import msgspec
+
+RequestId = int | str
+
+
+class Inbound(msgspec.Struct):
+    """Any message, with its payload left as raw JSON. `id` is checked by the reader: null, fractions and objects are refused."""
+
+    jsonrpc: str
+    id: Any = msgspec.UNSET
+    method: str | msgspec.UnsetType = msgspec.UNSET
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class RpcErrorObject(msgspec.Struct, omit_defaults=True):
+    code: int
+    message: str
+    data: Any = msgspec.UNSET
+
+
+class Response(msgspec.Struct):
+    id: RequestId | None
+    result: Any
+    jsonrpc: str = "2.0"
+
+
+class ErrorResponse(msgspec.Struct):
+    id: RequestId | None
+    error: RpcErrorObject
+    jsonrpc: str = "2.0"
+
+
+class Request(msgspec.Struct):
+    id: RequestId
+    method: str
+    params: Any
+    jsonrpc: str = "2.0"
+
+
+class Notification(msgspec.Struct):
+    method: str
+    params: Any
+    jsonrpc: str = "2.0"
+
+
+class CancelParams(msgspec.Struct):
+    id: RequestId
+
+
+class ProgressParams(msgspec.Struct):
+    token: RequestId
+    value: Any
+
+
+class LogMessageParams(msgspec.Struct):
+    """`type` as in LSP: 1 error, 2 warning, 3 info, 4 log."""
+
+    type: int
+    message: str
+
+
+class Empty(msgspec.Struct):
+    """Parameters of a method that takes none; unknown fields are ignored."""

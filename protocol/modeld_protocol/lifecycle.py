@@ -1,0 +1,83 @@
+"""The handshake: LSP `initialize`, with ours inside `initializationOptions.modeld`."""
+
+from typing import Any
+
+import msgspec
+
+FEATURES = ("model", "stream", "config", "discover", "trace", "env")
+"""What this protocol version can do; a client names what it requires."""
+
+
+class ModeldOptions(msgspec.Struct, omit_defaults=True):
+    """What a modeld client says of itself. `env` supplies values for `api_key_env` names that the config already has,
+    for this connection's calls only; it can't name anything else."""
+
+    protocol_versions: list[int] = msgspec.field(default_factory=lambda: [1])
+    client_id: str | None = None
+    token: str | None = None
+    required: list[str] = []
+    trusted: bool = False
+    env: dict[str, str] = {}
+
+
+class InitializationOptions(msgspec.Struct, omit_defaults=True):
+    modeld: ModeldOptions | None = None
+
+
+class ClientInfo(msgspec.Struct, omit_defaults=True):
+    name: str
+    version: str | None = None
+
+
+class InitializeParams(msgspec.Struct, omit_defaults=True):
+    """LSP's InitializeParams, as far as the daemon reads it; every other LSP field is accepted and ignored."""
+
+    capabilities: dict[str, Any] = {}
+    processId: int | None = None
+    clientInfo: ClientInfo | None = None
+    initializationOptions: Any = None
+    trace: str | None = None
+    rootUri: str | None = None
+
+
+class Limits(msgspec.Struct):
+    max_message_bytes: int
+    max_header_bytes: int
+    max_requests_in_flight: int
+
+
+class ModeldCapabilities(msgspec.Struct):
+    protocol_version: int
+    ir_version: int
+    daemon_id: str
+    epoch: str
+    features: list[str]
+    limits: Limits
+
+
+class ExperimentalCapabilities(msgspec.Struct):
+    modeld: ModeldCapabilities
+
+
+class ServerCapabilities(msgspec.Struct, omit_defaults=True):
+    """LSP's server capabilities; language features appear here where the daemon offers them."""
+
+    experimental: ExperimentalCapabilities
+    positionEncoding: str | None = None
+    textDocumentSync: Any = None
+    hoverProvider: Any = None
+    completionProvider: Any = None
+
+
+class ServerInfo(msgspec.Struct):
+    name: str
+    version: str
+
+
+class InitializeResult(msgspec.Struct):
+    capabilities: ServerCapabilities
+    serverInfo: ServerInfo
+
+
+class SetTraceParams(msgspec.Struct):
+    value: str

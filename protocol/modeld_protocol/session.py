@@ -1,0 +1,296 @@
+"""`session/*`, `turn/*`, `handoff/*`, `usage/*`, `file/*`, `cache/*`: durable conversations and what belongs to them."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from .content import Message
+from .request import Cache, ResponseFormat, Thinking, Tool, ToolChoice
+from .response import StopReason
+from .usage import Cost, Usage, Warning
+
+
+class Session(msgspec.Struct, omit_defaults=True):
+    session_id: str
+    model: str | None
+    created_at: str
+    updated_at: str
+    system_prompt: str | None = None
+    tools: list[Tool] = []
+    metadata: dict[str, Any] = {}
+    policy: dict[str, Any] = {}
+    message_count: int = 0
+    parent_id: str | None = None
+    running_turn_id: str | None = None
+    ir_version: int = 1
+
+
+class SessionResult(msgspec.Struct):
+    session: Session
+
+
+class SessionCreateParams(msgspec.Struct, omit_defaults=True):
+    model: str | None = None
+    system_prompt: str | None = None
+    tools: list[Tool] = []
+    metadata: dict[str, Any] = {}
+    policy: dict[str, Any] = {}
+
+
+class SessionRef(msgspec.Struct):
+    session_id: str
+
+
+class SessionGetResult(msgspec.Struct):
+    session: Session
+    messages: list[Message]
+
+
+class SessionListParams(msgspec.Struct, omit_defaults=True):
+    limit: int | None = None
+    cursor: str | None = None
+
+
+class SessionListResult(msgspec.Struct, omit_defaults=True):
+    sessions: list[Session]
+    next_cursor: str | None = None
+
+
+class SessionUpdateParams(msgspec.Struct, omit_defaults=True):
+    session_id: str
+    model: str | None = None
+    system_prompt: str | None = None
+    tools: list[Tool] | None = None
+    metadata: dict[str, Any] | None = None
+    policy: dict[str, Any] | None = None
+
+
+class SessionAppendParams(msgspec.Struct):
+    session_id: str
+    messages: list[Message]
+
+
+class SessionAppendResult(msgspec.Struct):
+    message_ids: list[str]
+
+
+class SessionForkParams(msgspec.Struct, omit_defaults=True):
+    session_id: str
+    message_id: str | None = None
+
+
+class ForkPoint(msgspec.Struct, omit_defaults=True):
+    message_id: str
+    reason: str | None = None
+
+
+class ForkPoints(msgspec.Struct):
+    fork_points: list[ForkPoint]
+    unsafe: list[ForkPoint]
+
+
+class SessionProblem(msgspec.Struct, omit_defaults=True):
+    code: str
+    message: str
+    message_id: str | None = None
+    tool_use_id: str | None = None
+
+
+class SessionValidateParams(msgspec.Struct, omit_defaults=True):
+    session_id: str
+    model: str | None = None
+
+
+class SessionValidateResult(msgspec.Struct):
+    valid: bool
+    problems: list[SessionProblem]
+
+
+class SessionExport(msgspec.Struct, omit_defaults=True):
+    """What `session/export` gives and `session/import` takes."""
+
+    ir_version: int
+    session: Session
+    messages: list[Message]
+    provider_state: dict[str, Any] = {}
+
+
+class SubscribeParams(msgspec.Struct, omit_defaults=True):
+    session_id: str
+    epoch: str | None = None
+    cursor: int | None = None
+
+
+class SubscribeResult(msgspec.Struct, omit_defaults=True):
+    epoch: str
+    cursor: int
+    snapshot: dict[str, Any] | None = None
+    reset: str | None = None
+
+
+class TurnStartParams(msgspec.Struct, omit_defaults=True):
+    session_id: str
+    input: str | list[Message]
+    model: str | None = None
+    system_prompt: str | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    response_format: ResponseFormat | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop_sequences: list[str] | None = None
+    thinking: Thinking | None = None
+    cache: Cache | None = None
+    provider_options: dict[str, dict[str, Any]] | None = None
+    timeout_seconds: float | None = None
+    detach: bool = False
+
+
+class HandoffReport(msgspec.Struct, omit_defaults=True):
+    from_model: str | None
+    to_model: str
+    kept: int
+    degraded: list[Warning]
+    dropped: list[Warning]
+    input_tokens: int | None = None
+    cost: float | None = None
+
+
+class TurnResult(msgspec.Struct):
+    turn_id: str
+    message: Message
+    stop_reason: StopReason
+    usage: Usage
+    cost: Cost | None
+    warnings: list[Warning]
+    handoff: HandoffReport | None = None
+
+
+class TurnCancelParams(msgspec.Struct, omit_defaults=True):
+    session_id: str
+    turn_id: str | None = None
+
+
+class TurnCancelResult(msgspec.Struct):
+    cancelled: bool
+
+
+class HandoffPreviewParams(msgspec.Struct):
+    session_id: str
+    model: str
+
+
+class UsageQueryParams(msgspec.Struct, omit_defaults=True):
+    provider: str | None = None
+    model: str | None = None
+    session_id: str | None = None
+    client_id: str | None = None
+    since: str | None = None
+    until: str | None = None
+    limit: int | None = None
+    cursor: str | None = None
+
+
+class UsageRow(msgspec.Struct):
+    request_id: str
+    provider: str
+    model: str
+    started_at: str
+    status: str
+    usage: Usage | None
+    cost: Cost | None
+    session_id: str | None = None
+    client_id: str | None = None
+    error_class: str | None = None
+
+
+class UsageQueryResult(msgspec.Struct, omit_defaults=True):
+    rows: list[UsageRow]
+    next_cursor: str | None = None
+
+
+class UsageAggregateParams(msgspec.Struct, omit_defaults=True):
+    group_by: Literal["provider", "model", "session", "client", "day"] = "model"
+    since: str | None = None
+    until: str | None = None
+
+
+class UsageGroup(msgspec.Struct):
+    key: str
+    calls: int
+    usage: Usage
+    total_cost: float | None
+    cache_savings: float | None
+
+
+class UsageAggregateResult(msgspec.Struct):
+    groups: list[UsageGroup]
+
+
+class SessionChanged(msgspec.Struct, omit_defaults=True):
+    session_id: str
+    change: str
+    turn_id: str | None = None
+
+
+class FileUploadParams(msgspec.Struct, omit_defaults=True):
+    provider: str
+    filename: str
+    data: str
+    media_type: str | None = None
+
+
+class ProviderFile(msgspec.Struct, omit_defaults=True):
+    file_id: str
+    provider: str
+    filename: str | None = None
+    size_bytes: int | None = None
+    media_type: str | None = None
+
+
+class FileListParams(msgspec.Struct):
+    provider: str
+
+
+class FileListResult(msgspec.Struct):
+    files: list[ProviderFile]
+
+
+class FileDeleteParams(msgspec.Struct):
+    provider: str
+    file_id: str
+
+
+class DeleteResult(msgspec.Struct):
+    deleted: bool
+
+
+class CacheCreateParams(msgspec.Struct, omit_defaults=True):
+    provider: str
+    model: str
+    messages: list[Message] = []
+    system_prompt: str | None = None
+    tools: list[Tool] = []
+    ttl_seconds: int | None = None
+
+
+class ProviderCache(msgspec.Struct, omit_defaults=True):
+    cache_id: str
+    provider: str
+    model: str | None = None
+    expires_at: str | None = None
+    tokens: int | None = None
+
+
+class CacheListParams(msgspec.Struct):
+    provider: str
+
+
+class CacheListResult(msgspec.Struct):
+    caches: list[ProviderCache]
+
+
+class CacheDeleteParams(msgspec.Struct):
+    provider: str
+    cache_id: str
