@@ -1,0 +1,1 @@
+"""The Python client of modeld: `AsyncClient` on asyncio, `Client` without await."""
