@@ -8,6 +8,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
+
 from modeld_protocol.endpoint import SOCKET_NAME, runtime_dir, socket_path, token_path
 
 
