@@ -141,7 +141,9 @@ class Assembler:
                 block.parts.append(text)
             self.events.append(ThinkingDelta(self.message_id, block.index, text, block.raw if raw else None))
 
-    def tool(self, key: object, provider_id: str | None, name: str, *, raw: ProviderRaw | None = None, explicit: bool = False) -> None:
+    def tool(
+        self, key: object, provider_id: str | None, name: str, *, raw: ProviderRaw | None = None, explicit: bool = False
+    ) -> None:
         """A tool call begins."""
         block = self._enter("tool", key, explicit, lambda: self.tool(key, provider_id, name, raw=raw, explicit=explicit))
         if block is None or block.tool_id:
@@ -260,7 +262,9 @@ class Assembler:
         call = ToolUseBlock(block.tool_id, block.name, parsed or {}, self._group(), block.raw)
         self._cut_tool = call if parsed is None or not text.strip() else None
         if parsed is None:
-            self.warn("tool_arguments_invalid", f"the arguments of {block.name} are no JSON object", tool_use_id=block.tool_id, raw=text)
+            self.warn(
+                "tool_arguments_invalid", f"the arguments of {block.name} are no JSON object", tool_use_id=block.tool_id, raw=text
+            )
         self.content.append(call)
         self.events.append(ToolUseEnd(self.message_id, block.index, block.tool_id, call.input))
 

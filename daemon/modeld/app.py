@@ -1,0 +1,195 @@
+"""The daemon: the one place where its parts are made and joined, and its life from start to drain."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from modeld_protocol import IR_VERSION, PROTOCOL_VERSIONS
+from modeld_protocol.config import ConfigChanged, DaemonStatus
+from modeld_protocol.events import AvailabilityChanged
+from modeld_protocol.lifecycle import FEATURES
+
+from . import __version__, limits
+from .clock import SYSTEM, Clock
+from .config.load import render
+from .config.reload import ConfigSource
+from .credentials.redact import Redactor
+from .observe.log import LEVELS, configure, logger
+from .runtime import Runtime
+from .server.errors import RpcError, shutting_down
+from .server.handlers.config import ConfigHandlers
+from .server.handlers.daemon import DaemonHandlers
+from .server.handlers.model import ModelHandlers
+from .server.handlers.provider import ProviderHandlers
+from .server.listener import Identity, Listener
+from .server.router import Router
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+_log = logger("daemon")
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How a daemon is started. `idle_exit_s` 0 means it stays until it is told to go; `tcp` is `host:port` or None."""
+
+    socket: Path | None
+    config: Path | None = None
+    state_dir: Path | None = None
+    tcp: str | None = None
+    idle_exit_s: float = 0
+    log_level: str = "warning"
+
+
+class Daemon:
+    """Everything that lives as long as the process."""
+
+    def __init__(self, options: Options, source: ConfigSource, environment: Mapping[str, str], clock: Clock = SYSTEM) -> None:
+        self.options = options
+        self.source = source
+        self.clock = clock
+        self.daemon_id = clock.new_id("dmn")
+        self.started = clock.monotonic()
+        self.draining = False
+        self.redactor = Redactor()
+        self.runtime = Runtime(source.config, environment=environment, clock=clock, redactor=self.redactor)
+        self.runtime.on_availability = self._announce_availability
+        self.router = Router(self._admission)
+        self.listener = Listener(
+            self.router,
+            Identity(__version__, self.daemon_id, self.runtime.epoch, list(PROTOCOL_VERSIONS), IR_VERSION, list(FEATURES)),
+        )
+        self._stopping = asyncio.Event()
+        self._forced = asyncio.Event()
+        ModelHandlers(self.runtime).register(self.router)
+        ProviderHandlers(self.runtime).register(self.router)
+        ConfigHandlers(self.source, self.apply_config).register(self.router)
+        DaemonHandlers(self.status, self.stop).register(self.router)
+        self.source.on_change = self.apply_config
+
+    # ---- config
+
+    def apply_config(self, change: ConfigChanged) -> None:
+        """A config was read: put it in force if it is good, and tell every client either way."""
+        if change.applied:
+            self.runtime.apply(self.source.config)
+            _log.info("config applied", version=change.version)
+        else:
+            _log.warning("config not applied", problems=render(change.problems))
+        self.listener.broadcast("config/changed", change)
+
+    def _announce_availability(self, change: AvailabilityChanged) -> None:
+        self.listener.broadcast("availability/changed", change)
+
+    # ---- the end
+
+    def _admission(self) -> RpcError | None:
+        return shutting_down() if self.draining else None
+
+    def stop(self, *, force: bool = False) -> None:
+        """Begin to drain; a second time, or by force, cancel what runs."""
+        if self._stopping.is_set() or force:
+            self._forced.set()
+        self.draining = True
+        self._stopping.set()
+
+    async def serve(self) -> None:
+        """Serve until told to stop, then drain."""
+        watch = asyncio.create_task(self.source.watch())
+        idle = asyncio.create_task(self._leave_when_idle())
+        try:
+            await self._stopping.wait()
+            await self._drain()
+        finally:
+            watch.cancel()
+            idle.cancel()
+            await asyncio.gather(watch, idle, return_exceptions=True)
+            await self.listener.close()
+            await self.runtime.close()
+
+    async def _drain(self) -> None:
+        """No new connections and calls; running ones get their time, then they are cancelled and still get their reply."""
+        _log.info("draining", running=self.listener.requests_running)
+        self.listener.stop_accepting()
+        try:
+            async with asyncio.timeout(limits.DRAIN_S):
+                await self._until_quiet()
+        except TimeoutError:
+            pass
+        self.listener.cancel_all()
+        await self.listener.flush(0.5)
+
+    async def _until_quiet(self) -> None:
+        while self.listener.requests_running and not self._forced.is_set():
+            await asyncio.sleep(0.01)
+
+    async def _leave_when_idle(self) -> None:
+        """Idle exit: nobody connected and nothing running for the whole time."""
+        if not self.options.idle_exit_s:
+            return
+        since = self.clock.monotonic()
+        while True:
+            await asyncio.sleep(min(self.options.idle_exit_s / 4, 5))
+            if self.listener.connections or self.runtime.calls_running:
+                since = self.clock.monotonic()
+            elif self.clock.monotonic() - since >= self.options.idle_exit_s:
+                _log.info("idle: leaving")
+                self.stop()
+                return
+
+    # ---- what it says of itself
+
+    def status(self) -> DaemonStatus:
+        """For `daemon/status`."""
+        running = self.runtime.calls_running
+        return DaemonStatus(
+            version=__version__,
+            daemon_id=self.daemon_id,
+            epoch=self.runtime.epoch,
+            pid=os.getpid(),
+            uptime_seconds=self.clock.monotonic() - self.started,
+            socket=str(self.options.socket) if self.options.socket else None,
+            config_file=str(self.source.file) if self.source.file else None,
+            config_version=self.runtime.snapshot.version,
+            config_valid=self.source.valid,
+            clients=len(self.listener.connections),
+            running_calls=running,
+            queued_calls=max(0, self.listener.calls_admitted - running),
+            calls_total=self.runtime.calls_total,
+            rss_bytes=_rss_bytes(),
+            providers={provider.name: provider.availability for provider in self.runtime.providers()},
+            draining=self.draining,
+        )
+
+
+def _rss_bytes() -> int | None:
+    """Resident memory now, where the system tells (Linux)."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop where there is one: half the cost of an idle wake-up; the stock loop else."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def open_log(level: str) -> None:
+    """Send the log to stderr at `level`."""
+    configure(level if level in LEVELS else "warning", sys.stderr, Redactor())
+
+
+def handle_signals(daemon: Daemon) -> None:
+    """SIGTERM and SIGINT drain; the second one ends it at once."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop)

@@ -1,0 +1,37 @@
+"""Options that several commands share, and where they point."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from modeld_protocol.endpoint import socket_path
+
+from .. import __version__
+
+
+def add_common(parser: argparse.ArgumentParser, *, default: Any = None) -> None:
+    """`--socket`, `--config`, `--state-dir`: which daemon, and what it is started with."""
+    parser.add_argument("--socket", metavar="PATH", default=default, help="the daemon's Unix socket")
+    parser.add_argument("--config", metavar="FILE", default=default, help="models.yaml (also MODELD_CONFIG)")
+    parser.add_argument("--state-dir", metavar="DIR", default=default, help="where state is kept (also MODELD_STATE_DIR)")
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """`--version`."""
+    parser.add_argument("--version", action="version", version=f"modeld {__version__}")
+
+
+def socket_of(options: argparse.Namespace) -> Path:
+    """The socket that the options and the environment name."""
+    return socket_path(options.socket, os.environ)
+
+
+def daemon_arguments(options: argparse.Namespace) -> list[str]:
+    """What a daemon that this command starts is given."""
+    arguments: list[str] = []
+    if options.config:
+        arguments += ["--config", os.path.abspath(options.config)]
+    if options.state_dir:
+        arguments += ["--state-dir", os.path.abspath(options.state_dir)]
+    return arguments

@@ -1,0 +1,157 @@
+"""What models.yaml holds: its types, the words that explain each field, and a JSON Schema for editors."""
+
+from typing import Any
+
+import msgspec
+from modeld_protocol.model import Capabilities, ModelLimits, Pricing
+
+from ..credentials.secret import Secret
+from ..limits import DEFAULT_TIMEOUT_S
+
+DEFAULT_MAX_RETRIES = 2
+MAX_RETRIES = 10
+TIERS = ("fast", "balanced", "deep")
+
+TOP_FIELDS: dict[str, str] = {
+    "adapters": "Where models are served: one entry per provider account or endpoint, by a name of your choice.",
+    "models": "The models to offer, each by its id `provider:name`. Without this section: the built-in ones of every adapter.",
+    "default_model": "The model of a request that names none: an id or an alias.",
+}
+
+ADAPTER_FIELDS: dict[str, str] = {
+    "type": "What the adapter speaks to. May be left out where the adapter's name is a type.",
+    "base_url": "Where the provider is, as its own SDK takes it; https, or http for a server on this machine.",
+    "api_key": "The key itself. Anyone who reads this file reads the key: rather use api_key_env or api_key_command.",
+    "api_key_env": "Name of the environment variable that holds the key.",
+    "api_key_command": "Command that prints the key: a list of words, or one line that is split like a shell's, without a shell.",
+    "api_key_keyring": "Where the system's keyring has the key, as `service/user`.",
+    "timeout_seconds": "Seconds until the first content of an answer; for a call that isn't streamed, until its end.",
+    "max_retries": "Further attempts after a failed one, 0 to 10.",
+    "extra_headers": "Headers to send with every request. Keys don't belong here.",
+    "options": "Settings that only this type of adapter knows.",
+}
+
+MODEL_FIELDS: dict[str, str] = {
+    "adapter": "Name of the adapter that serves the model.",
+    "wire_name": "What the provider calls the model; the part of the id after the colon unless given.",
+    "tier": "fast, balanced or deep: what the model is for.",
+    "can_delegate": "Whether agents may hand work on to this model.",
+    "aliases": "Other names for the model, each unique in the file.",
+    "fallbacks": "Models to use instead while this one is unavailable, best first: ids or aliases.",
+    "capabilities": "Corrections of what the catalog says that the model can do.",
+    "limits": "Corrections of the model's limits, in tokens.",
+    "pricing": "Prices per million tokens, instead of the catalog's.",
+}
+
+
+class AdapterConfig(msgspec.Struct, frozen=True):
+    """One entry of `adapters`. At most one of the four key sources counts, in the order in which they stand here."""
+
+    name: str
+    type: str
+    base_url: str | None = None
+    api_key: Secret | None = None
+    api_key_env: str | None = None
+    api_key_command: tuple[str, ...] | None = None
+    api_key_keyring: str | None = None
+    timeout_seconds: float = DEFAULT_TIMEOUT_S
+    max_retries: int = DEFAULT_MAX_RETRIES
+    extra_headers: dict[str, str] = {}
+    options: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        # Headers, options and a command's words may hold secrets.
+        return f"AdapterConfig(name={self.name!r}, type={self.type!r}, …)"
+
+
+class ModelConfig(msgspec.Struct, frozen=True):
+    """One entry of `models`. `capabilities` and `limits` hold only what the file sets, checked against `Capabilities` and
+    `ModelLimits`; `fallbacks` are ids where the file gives the models, else as written."""
+
+    id: str
+    adapter: str
+    wire_name: str
+    tier: str | None = None
+    can_delegate: bool = False
+    aliases: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = ()
+    capabilities: dict[str, Any] = {}
+    limits: dict[str, int | None] = {}
+    pricing: Pricing | None = None
+
+
+class Config(msgspec.Struct, frozen=True):
+    """A valid config; nobody changes it once it is made. `models_given` is false where the catalog's models are to be offered.
+    `default_model` is an id where the file gives the models, else as written."""
+
+    adapters: dict[str, AdapterConfig]
+    models: dict[str, ModelConfig]
+    default_model: str | None = None
+    models_given: bool = True
+
+
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
+_TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT, "uniqueItems": True}
+_ADAPTER_SCHEMAS: dict[str, dict[str, Any]] = {
+    "base_url": {"type": "string", "pattern": "^https?://[^\\s@?#]+$"},
+    "api_key": _TEXT,
+    "api_key_env": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+    "api_key_command": {"anyOf": [_TEXT, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+    "api_key_keyring": {"type": "string", "pattern": "^[^/]+/.+$"},
+    "timeout_seconds": {"type": "number", "exclusiveMinimum": 0, "default": DEFAULT_TIMEOUT_S},
+    "max_retries": {"type": "integer", "minimum": 0, "maximum": MAX_RETRIES, "default": DEFAULT_MAX_RETRIES},
+    "extra_headers": {"type": "object", "additionalProperties": {"type": "string"}},
+    "options": {"type": "object"},
+}
+_MODEL_SCHEMAS: dict[str, dict[str, Any]] = {
+    "adapter": _TEXT,
+    "wire_name": _TEXT,
+    "tier": {"anyOf": [{"enum": list(TIERS)}, _TEXT]},
+    "can_delegate": {"type": "boolean", "default": False},
+    "aliases": _TEXTS,
+    "fallbacks": _TEXTS,
+    "capabilities": {"$ref": "#/$defs/Capabilities"},
+    "limits": {"$ref": "#/$defs/ModelLimits"},
+    "pricing": {"$ref": "#/$defs/Pricing"},
+}
+
+
+def json_schema(known_types: list[str] | tuple[str, ...] = ()) -> dict[str, Any]:
+    """The JSON Schema of models.yaml (2020-12), for editors; `check` finds more than it can say."""
+    _, shapes = msgspec.json.schema_components([Capabilities, ModelLimits, Pricing], ref_template="#/$defs/{name}")
+    for shape in shapes.values():
+        shape["additionalProperties"] = False
+    kind = {"enum": list(known_types)} if known_types else _TEXT
+    adapter = _described({"type": kind, **_ADAPTER_SCHEMAS}, ADAPTER_FIELDS)
+    model = {**_described(_MODEL_SCHEMAS, MODEL_FIELDS), "required": ["adapter"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "models.yaml of modeld",
+        **_described(
+            {
+                "adapters": {
+                    "type": "object",
+                    "minProperties": 1,
+                    "propertyNames": {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"},
+                    "additionalProperties": {"anyOf": [{"$ref": "#/$defs/Adapter"}, {"type": "null"}]},
+                },
+                "models": {
+                    "type": ["object", "null"],
+                    "propertyNames": {"pattern": "^[^:\\s]+:\\S+$"},
+                    "additionalProperties": {"$ref": "#/$defs/Model"},
+                },
+                "default_model": {"type": ["string", "null"]},
+            },
+            TOP_FIELDS,
+        ),
+        "required": ["adapters"],
+        "$defs": {"Adapter": adapter, "Model": model, **shapes},
+    }
+
+
+def _described(properties: dict[str, dict[str, Any]], words: dict[str, str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {name: {**schema, "description": words[name]} for name, schema in properties.items()},
+        "additionalProperties": False,
+    }

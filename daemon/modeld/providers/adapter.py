@@ -1,0 +1,138 @@
+"""The adapter: runs calls over a link, retries what may be retried, tells the trace bus once per attempt.
+
+A failure travels the same way as the answer: the assembler is completed with `error`, its terminal event goes out, then
+ProviderFailure is raised. Nothing is retried once an event has been made.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from modeld_protocol.events import CallStarted
+from modeld_protocol.model import DiscoveredModel, TokenCountParams
+from modeld_protocol.response import CanonicalResponse
+
+from .. import limits
+from ..upstream.retry import backoff_s
+from .attempt import Attempt
+from .call import Call
+from .estimate import estimate_input_tokens
+from .failure import ProviderFailure
+from .link import Link
+from .spec import ModelSpec
+
+
+class WireAdapter:
+    """The adapter of every provider: a link, and the calls that run over it."""
+
+    def __init__(self, link: Link) -> None:
+        self.name = link.name
+        self._link = link
+        self._running: dict[str, asyncio.Task[Any]] = {}
+
+    # ---- the contract
+
+    async def complete(self, call: Call) -> CanonicalResponse:
+        """See ProviderAdapter."""
+        return await self._registered(call, stream=False)
+
+    async def stream(self, call: Call) -> CanonicalResponse:
+        """See ProviderAdapter."""
+        return await self._registered(call, stream=True)
+
+    def estimate_input_tokens(self, params: TokenCountParams) -> int:
+        """See ProviderAdapter."""
+        return estimate_input_tokens(params)
+
+    async def count_tokens(self, params: TokenCountParams, spec: ModelSpec, env: Mapping[str, str]) -> int:
+        """See ProviderAdapter."""
+        encoded = self._link.wire.encode_count(params, spec)
+        if encoded is None:
+            raise ProviderFailure(
+                "capability_mismatch", f"{self.name} has no token-count endpoint; model/estimateTokens counts locally"
+            )
+        return self._link.wire.decode_count(await self._link.fetch(encoded, env))
+
+    async def discover_models(self, env: Mapping[str, str]) -> list[DiscoveredModel]:
+        """See ProviderAdapter."""
+        found: list[DiscoveredModel] = []
+        page: str | None = None
+        for _ in range(20):  # no provider has more pages than that; a server that repeats itself ends here
+            encoded = self._link.wire.encode_discover(page)
+            if encoded is None:
+                raise ProviderFailure("capability_mismatch", f"{self.name} has no model list")
+            models, page = self._link.wire.decode_discover(await self._link.fetch(encoded, env), self.name)
+            found += models
+            if not page:
+                break
+        return found
+
+    def cancel(self, request_id: str) -> bool:
+        """See ProviderAdapter."""
+        task = self._running.get(request_id)
+        return task.cancel() if task is not None else False
+
+    async def close(self) -> None:
+        """See ProviderAdapter."""
+        for task in list(self._running.values()):
+            task.cancel()
+
+    # ---- a call and its attempts
+
+    async def _registered(self, call: Call, *, stream: bool) -> CanonicalResponse:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running[call.request_id] = task
+        try:
+            return await self._attempts(call, stream=stream)
+        except ProviderFailure as failure:
+            failure.provider, failure.model, failure.request_id = self.name, call.spec.id, call.request_id
+            raise
+        finally:
+            if self._running.get(call.request_id) is task:
+                del self._running[call.request_id]
+
+    async def _attempts(self, call: Call, *, stream: bool) -> CanonicalResponse:
+        encoded = self._link.wire.encode(call.request, call.spec, stream=stream)
+        credential = await self._link.credentials(call.env)
+        timeout_s = call.request.timeout_seconds or self._link.endpoint.timeout_s
+        started = self._link.clock.monotonic()
+        attempt = 0
+        while True:
+            run = Attempt(self._link, call, encoded, credential, attempt, timeout_s, started)
+            call.trace(CallStarted(call.request_id, self.name, call.spec.id, attempt, stream))
+            try:
+                await (run.stream() if stream else run.complete())
+            except ProviderFailure as failure:
+                self._link.redact(failure)
+                wait_s = None if run.assembler.started else self._retry_wait_s(failure, attempt)
+                call.trace(run.failed(failure, will_retry=wait_s is not None))
+                if wait_s is None:
+                    partial = run.finish("error")
+                    failure.partial = partial if partial.content else None
+                    raise
+            except asyncio.CancelledError:
+                call.partial = run.finish("cancelled")
+                call.trace(run.failed(ProviderFailure("cancelled", "cancelled by the client"), will_retry=False))
+                raise
+            else:
+                response = run.finish(run.assembler.stop_reason or "end_turn")
+                call.trace(run.completed(response))
+                return response
+            await self._sleep(call, run, wait_s)
+            attempt += 1
+
+    async def _sleep(self, call: Call, run: Attempt, wait_s: float) -> None:
+        try:
+            await asyncio.sleep(wait_s)
+        except asyncio.CancelledError:
+            call.partial = run.finish("cancelled")
+            raise
+
+    def _retry_wait_s(self, failure: ProviderFailure, attempt: int) -> float | None:
+        """How long to wait before the next attempt, None for no further one."""
+        if not failure.retryable or attempt >= self._link.endpoint.max_retries:
+            return None
+        if failure.retry_after_seconds is not None:
+            return min(failure.retry_after_seconds, limits.MAX_RETRY_WAIT_S)
+        return backoff_s(attempt, self._link.clock.chance(), limits.BACKOFF_BASE_S, limits.BACKOFF_CAP_S)

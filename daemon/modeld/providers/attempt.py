@@ -1,0 +1,298 @@
+"""One attempt of one call: bytes from the provider through frames, wire and assembler to the consumer, in one callback."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from modeld_protocol.events import CallCompleted, CallFailed
+from modeld_protocol.model import TokenCountParams
+from modeld_protocol.response import CanonicalResponse, StopReason
+from modeld_protocol.usage import Metrics, Usage
+
+from .. import limits
+from ..credentials.secret import Credential
+from ..ledger.pricing import cost_of
+from ..upstream.contract import Exchange, UpstreamError
+from ..upstream.ndjson import NdjsonDecoder
+from ..upstream.retry import parse_retry_after
+from ..upstream.sse import SseDecoder
+from .assembler import Assembler
+from .call import Call
+from .deadline import StreamDeadlines
+from .estimate import estimate_input_tokens, estimate_output_tokens
+from .failure import ProviderFailure
+from .link import Link, unreachable
+from .wire.contract import Encoded, StreamDecoder
+
+
+class Attempt:
+    """One attempt of one call: its assembler, its clock readings, its deadlines."""
+
+    def __init__(
+        self,
+        link: Link,
+        call: Call,
+        encoded: Encoded,
+        credential: Credential | None,
+        number: int,
+        timeout_s: float,
+        call_started: float,
+    ) -> None:
+        self.link = link
+        self.call = call
+        self._encoded = encoded
+        self._credential = credential
+        self._number = number
+        self._timeout_s = timeout_s
+        self._call_started = call_started
+        self._started = link.clock.monotonic()
+        self._first: float | None = None
+        self._request_id: str | None = None
+        self.raw_frames: list[Any] = []
+        self.assembler = Assembler(call.message_id, call.spec.id, link.name)
+
+    async def complete(self) -> None:
+        """A whole answer into the assembler."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                exchange = await self.link.open(self._encoded, self._credential, self._timeout_s, stream=False)
+                self._note(exchange)
+                body = await self.link.read_whole(exchange)
+        except TimeoutError as error:
+            raise self._timed_out("did not answer", self._timeout_s) from error
+        self._decode(exchange, body)
+
+    def _decode(self, exchange: Exchange, body: bytes) -> None:
+        try:
+            self.link.wire.decode(body, self.assembler)
+        except ProviderFailure as failure:
+            if failure.retry_after_seconds is None:
+                failure.retry_after_seconds = parse_retry_after(exchange.headers, self.link.clock.wall())
+            raise
+        if self.call.request.include_raw:
+            self.raw_frames.append(_raw_of(body))
+
+    async def stream(self) -> None:
+        """A stream of frames into the assembler, its events to the consumer as they come."""
+        watch = StreamDeadlines(self.link.clock, self._timeout_s, min(self._timeout_s, self.link.endpoint.idle_timeout_s))
+        try:
+            async with asyncio.timeout(None) as timeout:
+                watch.start(timeout)
+                exchange = await self.link.open(self._encoded, self._credential, self._timeout_s, stream=True)
+                self._note(exchange)
+                await self._pump(exchange, watch)
+        except TimeoutError as error:
+            raise self._timed_out(*watch.verdict()) from error
+        finally:
+            watch.stop()
+
+    async def _pump(self, exchange: Exchange, watch: StreamDeadlines) -> None:
+        if exchange.status >= 300 or not _is_stream(exchange.headers):
+            self._decode(exchange, await self.link.read_whole(exchange))
+            self.emit()
+            return
+        consumer = self.call.consumer
+        reader = FrameReader(self, self.link.wire.stream_decoder(self.assembler, self.call.spec), watch)
+
+        def flow(writable: bool) -> None:
+            watch.paused(not writable)
+            (exchange.resume if writable else exchange.pause)()
+
+        unsubscribe = consumer.on_writable_change(flow) if consumer else None
+        if consumer and not consumer.writable:
+            flow(False)
+        try:
+            await exchange.pump(reader.on_data)
+            reader.end(exchange)
+        except UpstreamError as error:
+            raise unreachable(error, self.link.name, self.link.endpoint.origin) from error
+        finally:
+            if unsubscribe:
+                unsubscribe()
+            exchange.close()
+
+    def _note(self, exchange: Exchange) -> None:
+        self._request_id = exchange.headers.get("request-id") or exchange.headers.get("x-request-id")
+
+    def emit(self) -> None:
+        """Hand on what the assembler made since the last read."""
+        events = self.assembler.events
+        if events:
+            if self._first is None:
+                self._first = self.link.clock.monotonic()
+            self.assembler.events = []
+            if self.call.consumer is not None:
+                self.call.consumer.emit(events)
+
+    # ---- the end
+
+    def finish(self, stop_reason: StopReason) -> CanonicalResponse:
+        """Complete the assembler, settle usage and money, send the terminal event: one for every stream, also for one that
+        failed or was cancelled before its first word."""
+        assembler = self.assembler
+        assembler.complete(stop_reason)
+        self._settle_usage(cut_short=stop_reason in ("error", "cancelled"))
+        if self.call.consumer is not None:
+            self.emit()
+            self.call.consumer.emit([assembler.terminal_event()])
+        return self._response()
+
+    def _settle_usage(self, *, cut_short: bool) -> None:
+        """Fill in what the provider did not say. A stream that was cut short never came to its final count."""
+        assembler, request = self.assembler, self.call.request
+        usage = assembler.usage or Usage(estimated=True)
+        if usage.estimated or cut_short:
+            usage.estimated = True
+            if not (usage.input_tokens or usage.cached_input_tokens or usage.cache_creation_input_tokens):
+                usage.input_tokens = estimate_input_tokens(
+                    TokenCountParams(request.messages, system_prompt=request.system_prompt, tools=request.tools)
+                )
+            usage.output_tokens = max(usage.output_tokens, estimate_output_tokens(assembler.content))
+            assembler.warn("usage_estimated", "the provider reported no final usage; token counts are a local estimate")
+        usage.total_tokens = (
+            usage.input_tokens + usage.output_tokens + usage.cached_input_tokens + usage.cache_creation_input_tokens
+        )
+        if self._encoded.cache_breakpoints:
+            usage.cache_breakpoints = self._encoded.cache_breakpoints
+            usage.cache_ttl = self._encoded.cache_ttl
+        assembler.usage = usage
+
+    def _response(self) -> CanonicalResponse:
+        assembler, call, usage = self.assembler, self.call, self.assembler.usage
+        assert assembler.stop_reason is not None
+        assert usage is not None
+        cost, cost_warnings = cost_of(usage, call.spec.pricing)
+        return CanonicalResponse(
+            request_id=call.request_id,
+            model=call.spec.id,
+            provider=self.link.name,
+            content=assembler.content,
+            stop_reason=assembler.stop_reason,
+            usage=usage,
+            cost=cost,
+            metrics=self._metrics(usage),
+            warnings=[*self._encoded.warnings, *assembler.warnings, *cost_warnings],
+            message_id=call.message_id,
+            stop_sequence=assembler.stop_sequence,
+            served_model=assembler.served_model,
+            raw_provider_response=self._raw_response(),
+        )
+
+    def _metrics(self, usage: Usage) -> Metrics:
+        now = self.link.clock.monotonic()
+        first = self._first
+        metrics = Metrics((now - self._call_started) * 1000, self._number + 1, provider_request_id=self._request_id)
+        if first is not None and self.call.consumer is not None:
+            metrics.time_to_first_token_ms = (first - self._call_started) * 1000
+        seconds = now - (first if first is not None and now - first > 0.001 else self._started)
+        if seconds > 0 and usage.output_tokens:
+            metrics.tokens_per_second = usage.output_tokens / seconds
+        return metrics
+
+    def _raw_response(self) -> Any:
+        if not self.call.request.include_raw or not self.raw_frames:
+            return None
+        return self.raw_frames[0] if self.call.consumer is None else self.raw_frames
+
+    def failed(self, failure: ProviderFailure, *, will_retry: bool) -> CallFailed:
+        """The trace event of this attempt's failure."""
+        return CallFailed(
+            self.call.request_id,
+            self.link.name,
+            self.call.spec.id,
+            self._number,
+            failure.error_class,
+            failure.provider_status,
+            will_retry,
+            (self.link.clock.monotonic() - self._started) * 1000,
+        )
+
+    def completed(self, response: CanonicalResponse) -> CallCompleted:
+        """The trace event of this attempt's success."""
+        return CallCompleted(
+            self.call.request_id,
+            self.link.name,
+            self.call.spec.id,
+            self._number,
+            response.usage,
+            response.stop_reason,
+            (self.link.clock.monotonic() - self._started) * 1000,
+        )
+
+    def _timed_out(self, what: str, after_s: float) -> ProviderFailure:
+        failure = ProviderFailure("network", f"{self.link.name} {what} for {after_s:g} s; timeout_seconds sets how long to wait")
+        failure.provider_request_id = self._request_id
+        return failure
+
+
+class FrameReader:
+    """What happens on every read of a stream: frames, wire, events, consumer. The hot path of the daemon."""
+
+    def __init__(self, attempt: "Attempt", decoder: StreamDecoder, watch: StreamDeadlines) -> None:
+        self._attempt = attempt
+        self._decoder = decoder
+        self._watch = watch
+        wire = attempt.link.wire
+        self._frames = (
+            SseDecoder(limits.MAX_LINE_BYTES, limits.MAX_EVENT_BYTES)
+            if wire.framing == "sse"
+            else NdjsonDecoder(limits.MAX_LINE_BYTES)
+        )
+        self._feed_frames = self._frames.feed
+        self._feed = decoder.feed
+        self._seen = False
+        self._head = b""
+        self._keep_raw = attempt.call.request.include_raw
+
+    def on_data(self, data: bytes) -> bool:
+        """One read from the provider; True once the wire's end marker has come."""
+        decoder, feed = self._decoder, self._feed
+        alive = False
+        frames = self._feed_frames(data)
+        if not self._seen:
+            self._look(frames, data)
+        for event, payload in frames:
+            if feed(event, payload):
+                alive = True
+            if decoder.done:
+                break
+        if alive:
+            self._watch.alive()
+        if self._keep_raw:
+            self._attempt.raw_frames += [_raw_of(payload) for _, payload in frames]
+        self._attempt.emit()
+        return decoder.done
+
+    def _look(self, frames: list[tuple[str, bytes]], data: bytes) -> None:
+        """Until the first frame, keep the head of the body: it may be an error that isn't a stream at all."""
+        if frames:
+            self._seen, self._head = True, b""
+        elif len(self._head) < limits.MAX_ERROR_BODY_BYTES:
+            self._head += data
+
+    def end(self, exchange: Exchange) -> None:
+        """The body is over. Raises ProviderFailure where the stream isn't."""
+        decoder = self._decoder
+        if decoder.done:
+            return
+        rest = self._frames.end()
+        if not self._seen and not rest:
+            raise self._attempt.link.failure_of(exchange, self._head)
+        for event, payload in rest:
+            self._feed(event, payload)
+        decoder.end()
+        self._attempt.emit()
+
+
+def _is_stream(headers: Mapping[str, str]) -> bool:
+    """Providers mislabel streams in many ways, but a stream is never called application/json or a page."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind not in ("application/json", "text/html", "application/xhtml+xml")
+
+
+def _raw_of(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return body.decode("utf-8", "replace")

@@ -1,0 +1,61 @@
+"""The deadlines of a stream: to the first sign of life, between signs, in all. Costs one clock reading per read."""
+
+import asyncio
+
+from .. import limits
+from ..clock import Clock
+
+
+class StreamDeadlines:
+    """Only the answer itself resets them: a provider that sends nothing but keep-alives is silent."""
+
+    def __init__(self, clock: Clock, first_s: float, idle_s: float) -> None:
+        self._now = clock.monotonic
+        self._limit_s = first_s
+        self._idle_s = idle_s
+        self._last = self._began = clock.monotonic()
+        self._is_paused = False
+        self._lived = False
+        self._timeout: asyncio.Timeout | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def start(self, timeout: asyncio.Timeout) -> None:
+        """Watch from now on; `timeout` is what expires."""
+        self._timeout = timeout
+        self._check()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def alive(self) -> None:
+        """The answer went on."""
+        self._last = self._now()
+        if not self._lived:
+            self._lived = True
+            self._limit_s = self._idle_s
+            self.stop()
+            self._check()
+
+    def paused(self, paused: bool) -> None:
+        """The client is slow, the provider isn't to blame."""
+        self._is_paused = paused
+        self._last = self._now()
+
+    def verdict(self) -> tuple[str, float]:
+        """What was waited for in vain, and how long."""
+        if self._now() - self._began >= limits.MAX_STREAM_S:
+            return "streamed without an end", limits.MAX_STREAM_S
+        return ("went silent" if self._lived else "sent nothing"), self._limit_s
+
+    def _check(self) -> None:
+        now = self._now()
+        left = min(self._last + self._limit_s, self._began + limits.MAX_STREAM_S) - now
+        if self._is_paused:
+            left = max(left, 1.0)
+        if left <= 0 and self._timeout is not None:
+            self._timeout.reschedule(self._loop.time())
+            return
+        self._timer = self._loop.call_later(left, self._check)

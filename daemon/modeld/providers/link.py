@@ -1,0 +1,129 @@
+"""An adapter's way to its provider: endpoint, wire, transport and key, and how their faults read as failures."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from .. import limits
+from ..clock import Clock
+from ..credentials.redact import Redactor, bounded
+from ..credentials.secret import Credential
+from ..upstream.contract import Exchange, HttpRequest, Origin, Transport, UpstreamError
+from ..upstream.retry import parse_retry_after, should_retry_header
+from .failure import ProviderFailure
+from .wire.contract import Encoded, Wire
+
+CredentialSource = Callable[[Mapping[str, str]], Awaitable[Credential | None]]
+"""Resolves the adapter's key for one call; raises ProviderFailure (`not_configured`). None where no key is needed."""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where an adapter sends: its base URL taken apart, its static headers, its patience."""
+
+    origin: Origin
+    base_path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout_s: float = limits.DEFAULT_TIMEOUT_S
+    idle_timeout_s: float = limits.IDLE_TIMEOUT_S
+    max_retries: int = 2
+
+
+class Link:
+    """One adapter's connection to the world. `name` is the adapter's name in the config."""
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        wire: Wire,
+        transport: Transport,
+        credentials: CredentialSource,
+        clock: Clock,
+        redactor: Redactor,
+    ) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.wire = wire
+        self.transport = transport
+        self.credentials = credentials
+        self.clock = clock
+        self.redactor = redactor
+
+    async def open(self, encoded: Encoded, credential: Credential | None, timeout_s: float, *, stream: bool) -> Exchange:
+        """Send one request and wait for the head of its answer. Raises ProviderFailure."""
+        endpoint = self.endpoint
+        headers = [*endpoint.headers, *encoded.headers.items()]
+        if encoded.body:
+            headers.append(("content-type", "application/json"))
+        request = HttpRequest(
+            encoded.method, endpoint.origin, endpoint.base_path + encoded.path, headers, encoded.body, credential, stream
+        )
+        connect_s = min(limits.CONNECT_TIMEOUT_S, timeout_s)
+        try:
+            return await self.transport.open(request, connect_timeout_s=connect_s, head_timeout_s=timeout_s)
+        except UpstreamError as error:
+            raise unreachable(error, self.name, endpoint.origin) from error
+
+    async def fetch(self, encoded: Encoded, env: Mapping[str, str]) -> bytes:
+        """A small request outside of a call: no retries, whole body. Raises ProviderFailure."""
+        try:
+            async with asyncio.timeout(self.endpoint.timeout_s):
+                exchange = await self.open(encoded, await self.credentials(env), self.endpoint.timeout_s, stream=False)
+                return await self.read_whole(exchange)
+        except TimeoutError as error:
+            raise ProviderFailure("network", f"{self.name} did not answer within {self.endpoint.timeout_s:g} s") from error
+        except ProviderFailure as failure:
+            self.redact(failure)
+            failure.provider = self.name
+            raise
+
+    async def read_whole(self, exchange: Exchange) -> bytes:
+        """The body of a good answer. Raises ProviderFailure for any other."""
+        failed = exchange.status >= 300
+        limit = limits.MAX_ERROR_BODY_BYTES if failed else limits.MAX_RESPONSE_BYTES
+        try:
+            body = await exchange.read(limit)
+        except UpstreamError as error:
+            if not failed:
+                raise unreachable(error, self.name, self.endpoint.origin) from error
+            body = b""
+        finally:
+            exchange.close()
+        if failed:
+            raise self.failure_of(exchange, body)
+        return body
+
+    def failure_of(self, exchange: Exchange, body: bytes) -> ProviderFailure:
+        """The failure that an answer stands for, with what its headers say of retrying."""
+        failure = self.wire.decode_failure(exchange.status, exchange.headers, body)
+        if failure.retry_after_seconds is None:
+            failure.retry_after_seconds = parse_retry_after(exchange.headers, self.clock.wall())
+        verdict = should_retry_header(exchange.headers)
+        if verdict is not None:
+            failure.retryable = verdict
+        return failure
+
+    def redact(self, failure: ProviderFailure) -> None:
+        """No key leaves in an error, not even one that the provider echoes."""
+        failure.message = bounded(self.redactor.scrub(failure.message), limits.MAX_PROVIDER_MESSAGE_CHARS)
+        if failure.provider_message is not None:
+            failure.provider_message = bounded(self.redactor.scrub(failure.provider_message), limits.MAX_PROVIDER_MESSAGE_CHARS)
+
+
+_REASONS = {
+    "connect": "could not be reached",
+    "tls": "could not be reached securely",
+    "timeout": "did not answer in time",
+    "reset": "closed the connection",
+    "protocol": "broke the HTTP protocol",
+    "too_large": "sent more than the limits allow",
+}
+
+
+def unreachable(error: UpstreamError, provider: str, origin: Origin) -> ProviderFailure:
+    """A transport fault as the failure of a call; what went over a limit isn't worth a second try."""
+    message = f"{provider} ({origin}) {_REASONS[error.fault]}: {error.message}"
+    if error.fault == "too_large":
+        return ProviderFailure("server_error", message, retryable=False)
+    return ProviderFailure("network", message)

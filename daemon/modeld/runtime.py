@@ -1,0 +1,293 @@
+"""The runtime: one immutable snapshot of config, registry and adapters, and the calls that run on it.
+
+The daemon serves it to many clients; `modeld.builder` embeds it in a program. A reload swaps the snapshot; a call keeps
+the one it began with.
+"""
+
+import os
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+
+import msgspec
+from modeld_protocol.content import Message
+from modeld_protocol.events import AvailabilityChanged, CallCompleted, CallFailed, TraceEvent
+from modeld_protocol.model import (
+    DiscoverFailure,
+    DiscoverParams,
+    DiscoverResult,
+    ModelInfo,
+    ProviderInfo,
+    TokenCountParams,
+)
+from modeld_protocol.request import CanonicalRequest
+from modeld_protocol.response import CanonicalResponse
+
+from .clock import SYSTEM, Clock
+from .config.schema import AdapterConfig, Config
+from .keys import KeyRing
+from .credentials.redact import Redactor
+from .observe.log import logger
+from .providers.adapter import WireAdapter
+from .providers.call import Call
+from .providers.catalog import row_of, wire_of
+from .providers.contract import ProviderAdapter
+from .providers.endpoint import endpoint_of
+from .providers.failure import ProviderFailure
+from .providers.link import Link
+from .routing.availability import Availability
+from .routing.capabilities import check, validate_history
+from .routing.registry import Registry, build_registry
+from .routing.resolve import resolve
+from .upstream.contract import Transport
+
+Env = Mapping[str, str]
+_log = logger("runtime")
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What one version of the config means. `version` counts from 1."""
+
+    version: int
+    config: Config
+    registry: Registry
+    adapters: dict[str, ProviderAdapter]
+
+
+class Runtime:
+    """Runs calls. `environment` supplies keys; `transport` is the HTTP client, the direct one by default."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        environment: Env = os.environ,
+        transport: Transport | None = None,
+        clock: Clock = SYSTEM,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self.clock = clock
+        self.epoch = clock.new_id("ep")
+        self.redactor = redactor or Redactor()
+        self.calls_total = 0
+        self.calls_running = 0
+        self.on_availability: Callable[[AvailabilityChanged], None] = lambda _change: None
+        self._environment = environment
+        self._transport = transport or _direct_transport()
+        self._availability = Availability(clock.monotonic)
+        self._keys = KeyRing(self.redactor, clock)
+        self.snapshot = self._build(config, 1, {})
+
+    # ---- the snapshot
+
+    def apply(self, config: Config) -> Snapshot:
+        """Make `config` what new calls see; running calls keep what they began with."""
+        self.snapshot = self._build(config, self.snapshot.version + 1, self.snapshot.adapters)
+        return self.snapshot
+
+    def _build(self, config: Config, version: int, previous: dict[str, ProviderAdapter]) -> Snapshot:
+        known = self.snapshot.config.adapters if previous else {}
+        adapters = {
+            name: previous[name] if known.get(name) == adapter else self._adapter(adapter)
+            for name, adapter in config.adapters.items()
+        }
+        return Snapshot(version, config, build_registry(config), adapters)
+
+    def _adapter(self, config: AdapterConfig) -> ProviderAdapter:
+        row = row_of(config.type)
+        endpoint = endpoint_of(config, row)
+        link = Link(
+            config.name,
+            endpoint,
+            wire_of(row.wire),
+            self._transport_for(config),
+            self._keys.source(config, row, endpoint.origin, self._environment),
+            self.clock,
+            self.redactor,
+        )
+        return WireAdapter(link)
+
+    def _transport_for(self, config: AdapterConfig) -> Transport:
+        """An adapter behind a proxy goes through httpx; every other one shares the direct client and its connections."""
+        proxy = config.options.get("proxy")
+        if not proxy:
+            return self._transport
+        from .upstream.httpx_transport import proxied
+
+        return proxied(str(proxy))
+
+    # ---- calls
+
+    def prepare(
+        self,
+        request: CanonicalRequest,
+        *,
+        stream: bool,
+        env: Env | None = None,
+        trace: Callable[[TraceEvent], None] | None = None,
+    ) -> Call:
+        """Resolve and check a request. Raises ProviderFailure before anything is sent."""
+        snapshot = self.snapshot
+        if isinstance(request.messages, str):
+            request.messages = [Message("user", request.messages)]
+        request_id = request.request_id or self.clock.new_id("req")
+        try:
+            spec = resolve(snapshot.registry, request.model, request.provider)
+            validate_history(request.messages)
+            check(request, spec, stream=stream)
+        except ProviderFailure as failure:
+            failure.request_id = request_id
+            failure.model = failure.model or request.model
+            raise
+        return Call(request, spec, request_id, self.clock.new_id("msg"), env=env or {}, trace=self._observed(trace))
+
+    async def run(self, call: Call) -> CanonicalResponse:
+        """Run a prepared call: streamed if it has a consumer. Raises ProviderFailure."""
+        adapter = self.snapshot.adapters[call.spec.provider]
+        self.calls_total += 1
+        self.calls_running += 1
+        try:
+            return await (adapter.complete(call) if call.consumer is None else adapter.stream(call))
+        finally:
+            self.calls_running -= 1
+
+    def _observed(self, trace: Callable[[TraceEvent], None] | None) -> Callable[[TraceEvent], None]:
+        """The trace bus of one call: the log and the availability of providers listen, then the client that asked."""
+
+        def observe(event: TraceEvent) -> None:
+            if isinstance(event, CallCompleted):
+                self._changed(self._availability.succeeded(event.provider, event.model))
+                _log.info("call completed", **_fields(event))
+            elif isinstance(event, CallFailed):
+                self._changed(self._availability.failed(event.provider, event.model, event.error_class))
+                _log.warning("call failed", **_fields(event))
+            if trace is not None:
+                trace(event)
+
+        return observe
+
+    def _changed(self, changes: list[AvailabilityChanged]) -> None:
+        for change in changes:
+            _log.warning("availability changed", provider=change.provider, model=change.model, state=change.state)
+            self.on_availability(change)
+
+    # ---- what there is
+
+    def models(self, env: Env | None = None) -> list[ModelInfo]:
+        """Every configured model, in config order."""
+        registry = self.snapshot.registry
+        infos: list[ModelInfo] = []
+        for spec in registry.specs.values():
+            missing = self._missing(spec.provider, env)
+            infos.append(
+                ModelInfo(
+                    id=spec.id,
+                    provider=spec.provider,
+                    wire_name=spec.wire_name,
+                    wire=spec.wire,
+                    aliases=list(spec.aliases),
+                    tier=spec.tier,
+                    can_delegate=spec.can_delegate,
+                    capabilities=spec.capabilities,
+                    limits=spec.limits,
+                    pricing=spec.pricing,
+                    availability="not_configured" if missing else self._availability.of(spec.provider, spec.id),
+                    default=spec.id == registry.default,
+                    fallbacks=list(spec.fallbacks),
+                    reason=missing or self._availability.reason(spec.provider, spec.id),
+                )
+            )
+        return infos
+
+    def providers(self, env: Env | None = None) -> list[ProviderInfo]:
+        """Every configured provider with its row of the capability matrix."""
+        snapshot = self.snapshot
+        infos: list[ProviderInfo] = []
+        for adapter in snapshot.config.adapters.values():
+            row = row_of(adapter.type)
+            missing = self._missing(adapter.name, env)
+            infos.append(
+                ProviderInfo(
+                    name=adapter.name,
+                    type=adapter.type,
+                    wire=row.wire,
+                    base_url=str(endpoint_of(adapter, row).origin) + endpoint_of(adapter, row).base_path,
+                    availability="not_configured" if missing else self._availability.of(adapter.name, None),
+                    capabilities=row.capabilities,
+                    models=[spec.id for spec in snapshot.registry.specs.values() if spec.provider == adapter.name],
+                    key_source=self._keys.describe(adapter, row),
+                    reason=missing or self._availability.reason(adapter.name, None),
+                    documentation=row.documentation,
+                )
+            )
+        return infos
+
+    def _missing(self, provider: str, env: Env | None) -> str | None:
+        adapter = self.snapshot.config.adapters[provider]
+        return self._keys.missing(adapter, row_of(adapter.type), ChainMap(dict(env or {}), dict(self._environment)))
+
+    # ---- counting and discovery
+
+    def estimate_tokens(self, params: TokenCountParams) -> int:
+        """A local estimate; needs no model."""
+        from .providers.estimate import estimate_input_tokens
+
+        return estimate_input_tokens(params)
+
+    async def count_tokens(self, params: TokenCountParams, env: Env | None = None) -> int:
+        """The provider's own count. Raises ProviderFailure."""
+        spec = resolve(self.snapshot.registry, params.model, params.provider)
+        return await self.snapshot.adapters[spec.provider].count_tokens(params, spec, env or {})
+
+    async def discover(self, params: DiscoverParams, env: Env | None = None) -> DiscoverResult:
+        """What the providers say they have; one that fails is reported beside the others."""
+        snapshot = self.snapshot
+        names = params.providers if params.providers is not None else list(snapshot.adapters)
+        result = DiscoverResult([])
+        configured = {(spec.provider, spec.wire_name) for spec in snapshot.registry.specs.values()}
+        for name in names:
+            adapter = snapshot.adapters.get(name)
+            if adapter is None:
+                known = ", ".join(snapshot.adapters) or "none"
+                raise ProviderFailure("invalid_request", f"no provider is called {name}; configured are: {known}")
+            try:
+                found = await adapter.discover_models(env or {})
+            except ProviderFailure as failure:
+                result.failures.append(DiscoverFailure(name, failure.error_class, failure.message))
+                continue
+            for model in found:
+                model.configured = (name, model.wire_name) in configured
+            result.models += found
+        return result
+
+    async def close(self) -> None:
+        """Cancel what runs and close the connections."""
+        for adapter in self.snapshot.adapters.values():
+            await adapter.close()
+        await self._transport.close()
+
+
+def _direct_transport() -> Transport:
+    from .upstream.client import DirectTransport
+
+    return DirectTransport()
+
+
+def _fields(event: CallCompleted | CallFailed) -> dict[str, object]:
+    """What a log may say of a call: ids, classes, counts and times."""
+    fields: dict[str, object] = {
+        "request_id": event.request_id,
+        "provider": event.provider,
+        "model": event.model,
+        "retry_count": event.retry_count,
+        "latency_ms": round(event.latency_ms or 0, 1),
+    }
+    if isinstance(event, CallFailed):
+        return fields | {"error_class": event.error_class, "status": event.provider_status, "will_retry": event.will_retry}
+    usage = event.usage
+    if usage is not None:
+        fields |= {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cached_input_tokens": usage.cached_input_tokens,
+        }
+    return fields | {"stop_reason": event.stop_reason}

@@ -1,0 +1,173 @@
+"""Server-sent events: bytes in, frames out. Pure.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream (read 2026-11-20), with two
+differences: `id` and `retry` mean nothing here, and an event that the end of the body cuts off before its blank line still
+counts, since some providers leave that line out.
+"""
+
+from typing import Final
+
+from ..limits import MAX_EVENT_BYTES, MAX_LINE_BYTES
+from .contract import UpstreamError
+
+Frame = tuple[str, bytes]
+
+_BOM: Final = b"\xef\xbb\xbf"
+_LF: Final = 10  # looking for a number in bytes costs a sixth of looking for a one-byte string
+_CR: Final = 13
+_MAX_NAMES: Final = 256
+_MAX_NAME_BYTES: Final = 80
+_names: dict[bytes, str] = {}
+
+
+class SseDecoder:
+    """Feed the body's pieces, get (event name or "", data) of every event that is complete.
+
+    The frames do not depend on where the pieces are cut. A line or an event over its limit raises
+    UpstreamError("too_large"), after the frames before it have been returned.
+    """
+
+    __slots__ = ("_after_cr", "_head", "_line_bytes", "_max_event_bytes", "_max_line_bytes", "_rare", "_tail", "_too_large")
+
+    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_line_bytes = max_line_bytes
+        self._max_event_bytes = max_event_bytes
+        self._rare = True  # whether one of the next three needs a look
+        self._head: bytes | None = b""  # what may be the start of a byte order mark; None once that is settled
+        self._after_cr = False  # the last piece ended in CR: an LF at the start of the next belongs to it
+        self._too_large: str | None = None
+        self._tail = bytearray()  # the event that isn't complete yet, line ends already LF
+        self._line_bytes = 0  # of the tail's last line
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The events that this piece completes."""
+        if self._rare or _CR in data:
+            data = self._normalise(data)
+        if data[-2:] == b"\n\n" and not self._tail and len(data) <= self._max_line_bytes:
+            if data[:6] == b"data: ":
+                frames = _split_plain(data[6:-2])
+            elif data[:7] == b"event: ":
+                frames = _split_named(data[7:-2])
+            else:
+                frames = None
+            if frames:
+                return frames
+        return self._feed_any(data)
+
+    def _feed_any(self, data: bytes) -> list[Frame]:
+        if self._tail:
+            # Only the seam and the new piece can hold the blank line; the tail is copied once, when its event is complete.
+            if b"\n\n" not in data and not (self._tail[-1] == _LF and data[:1] == b"\n"):
+                self._append(data)
+                return []
+            data = bytes(self._tail) + data
+            self._tail = bytearray()
+            self._line_bytes = 0
+        blocks = data.split(b"\n\n")
+        rest = blocks.pop()
+        frames: list[Frame] = []
+        for block in blocks:
+            if len(block) > self._max_line_bytes and not self._fits(block):
+                return frames
+            if block[:6] == b"data: " and _LF not in block:
+                frames.append(("", block[6:]))
+            elif frame := _parse_block(block):
+                frames.append(frame)
+        if rest:
+            self._append(rest, raises=not frames)
+        return frames
+
+    def end(self) -> list[Frame]:
+        """The event that the end of the body left unfinished, if it has data."""
+        if self._head:
+            self._append(self._head)
+        self._head = None
+        block = bytes(self._tail)
+        self._tail.clear()
+        if self._too_large or not self._fits(block):
+            raise UpstreamError("too_large", self._too_large or "", answered=True)
+        frame = _parse_block(block)
+        return [frame] if frame else []
+
+    def _normalise(self, data: bytes) -> bytes:
+        """The piece without byte order mark and with LF for every line end."""
+        if self._too_large:
+            raise UpstreamError("too_large", self._too_large, answered=True)
+        if self._head is not None:
+            data = self._head + data
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                self._head = data
+                return b""
+            self._head = None
+            data = data.removeprefix(_BOM)
+        if not data:
+            return data
+        if self._after_cr:
+            data = data.removeprefix(b"\n")
+        self._rare = self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _append(self, data: bytes, *, raises: bool = True) -> None:
+        """Keep the piece of an event that isn't complete; without `raises` a breach of a limit waits for the next call."""
+        self._tail += data
+        newline = data.rfind(b"\n")
+        self._line_bytes = self._line_bytes + len(data) if newline < 0 else len(data) - newline - 1
+        if self._line_bytes > self._max_line_bytes:
+            self._refuse(f"a line of the stream is longer than {self._max_line_bytes} bytes")
+        elif len(self._tail) > self._max_event_bytes:
+            self._refuse(f"an event of the stream is longer than {self._max_event_bytes} bytes")
+        if self._too_large and raises:
+            raise UpstreamError("too_large", self._too_large, answered=True)
+
+    def _fits(self, block: bytes) -> bool:
+        if len(block) > self._max_event_bytes:
+            self._refuse(f"an event of the stream is longer than {self._max_event_bytes} bytes")
+        elif len(block) > self._max_line_bytes and max(map(len, block.split(b"\n"))) > self._max_line_bytes:
+            self._refuse(f"a line of the stream is longer than {self._max_line_bytes} bytes")
+        return not self._too_large
+
+    def _refuse(self, what: str) -> None:
+        self._rare = True
+        self._too_large = f"{what}; the provider may be broken, try again or another model"
+        self._tail.clear()
+
+
+def _split_plain(text: bytes) -> list[Frame] | None:
+    """The events of a piece where each is one data line, the usual case; None where that isn't so."""
+    if _LF not in text:
+        return [("", text)]
+    values = text.split(b"\n\ndata: ")
+    frames = [("", value) for value in values if _LF not in value]
+    return frames if len(frames) == len(values) else None
+
+
+def _split_named(text: bytes) -> list[Frame] | None:
+    """The events of a piece where each is a name and one data line; None where that isn't so."""
+    frames: list[Frame] = []
+    for block in text.split(b"\n\nevent: "):
+        name, found, value = block.partition(b"\ndata: ")
+        if not found or _LF in value or _LF in name:
+            return None
+        frames.append((_names.get(name) or _parse_name(name), value))
+    return frames
+
+
+def _parse_block(block: bytes) -> Frame | None:
+    """The event of the lines between two blank lines; None for comments and events without data."""
+    name = b""
+    data: list[bytes] = []
+    for line in block.split(b"\n"):
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ")
+    return (_names.get(name) or _parse_name(name), b"\n".join(data)) if data else None
+
+
+def _parse_name(raw: bytes) -> str:
+    """The event name as text; a provider has a dozen, so that most look-ups find theirs."""
+    name = str(raw, "utf-8", "replace")
+    if len(_names) < _MAX_NAMES and len(raw) < _MAX_NAME_BYTES:
+        _names[raw] = name
+    return name
