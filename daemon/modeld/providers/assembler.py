@@ -5,10 +5,12 @@ tool start, `content_block_index` never falls, deltas together are the content. 
 in order by holding the later one back until the earlier one is whole.
 """
 
+import re
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
+
 from modeld_protocol.content import (
     Block,
     JsonBlock,
@@ -35,13 +37,14 @@ from modeld_protocol.usage import Usage, Warning
 
 from .tool_ids import canonical_tool_id
 
-_Kind = Literal["text", "refusal", "thinking", "tool"]
+_Kind = Literal["text", "refusal", "thinking", "tool", "whole"]
+WholeBlock = RedactedThinkingBlock | OpaqueBlock | JsonBlock
 
 
 class _Open:
     """The block that is being streamed."""
 
-    __slots__ = ("explicit", "index", "key", "kind", "name", "parts", "raw", "tool_id")
+    __slots__ = ("explicit", "index", "key", "kind", "name", "parts", "raw", "retry_at", "tool_id", "whole")
 
     def __init__(self, kind: _Kind, key: object, index: int, explicit: bool) -> None:
         self.kind: _Kind = kind
@@ -52,6 +55,23 @@ class _Open:
         self.raw: ProviderRaw | None = None
         self.tool_id = ""
         self.name = ""
+        self.whole: WholeBlock | None = None
+        self.retry_at = 0
+
+    def closable(self) -> bool:
+        """Whether another block may end this one: not while the wire still has to end it, or arguments don't parse yet."""
+        if self.explicit:
+            return False
+        if self.kind != "tool":
+            return True
+        count = len(self.parts)
+        if count < self.retry_at:
+            return False
+        if parse_arguments("".join(self.parts)) is not None:
+            return True
+        # Parsing again after every fragment would be quadratic in a long call: past a thousand, only as it grows.
+        self.retry_at = count + 1 + (count // 8 if count > 1_000 else 0)
+        return False
 
 
 class Assembler:
@@ -59,20 +79,25 @@ class Assembler:
 
     `key` names the provider's block: verbs with the same kind and key go on with the same block. `explicit` says that the
     wire ends this block with `close(key)`; without it a block ends when another begins (a tool call: once its arguments
-    parse).
+    parse). Verbs after `complete` do nothing.
+
+    `provider_type` and `wire_name` are those of the ModelSpec; `origin` marks opaque state with them.
     """
 
     __slots__ = (
         "_cut_tool",
         "_held",
         "_open",
+        "_replaying",
         "_tool_count",
+        "_tool_ids",
         "completed",
         "content",
         "events",
         "message_id",
         "model_id",
         "provider",
+        "provider_type",
         "raw",
         "served_model",
         "started",
@@ -80,12 +105,17 @@ class Assembler:
         "stop_sequence",
         "usage",
         "warnings",
+        "wire_name",
     )
 
-    def __init__(self, message_id: str, model_id: str, provider: str) -> None:
+    def __init__(
+        self, message_id: str, model_id: str, provider: str, *, provider_type: str | None = None, wire_name: str | None = None
+    ) -> None:
         self.message_id = message_id
         self.model_id = model_id
         self.provider = provider
+        self.provider_type = provider_type or provider
+        self.wire_name = wire_name or model_id.partition(":")[2] or model_id
         self.events: list[Event] = []
         self.content: list[Block] = []
         self.warnings: list[Warning] = []
@@ -97,9 +127,17 @@ class Assembler:
         self.started = False
         self.completed = False
         self._open: _Open | None = None
-        self._held: list[tuple[object, Callable[[], None]]] = []
+        # What has to wait, by block in order of first arrival; each block's verbs in order of arrival.
+        self._held: dict[tuple[_Kind, object], list[Callable[[], None]]] = {}
+        self._replaying = False
         self._tool_count = 0
+        self._tool_ids: set[str] = set()
         self._cut_tool: ToolUseBlock | None = None
+
+    @property
+    def origin(self) -> ProviderRaw:
+        """A fresh `provider_raw` that says where opaque state comes from; wires add their own keys."""
+        return {"provider": self.provider_type, "model": self.wire_name}
 
     # ---- verbs of the wire
 
@@ -144,47 +182,60 @@ class Assembler:
     def tool(
         self, key: object, provider_id: str | None, name: str, *, raw: ProviderRaw | None = None, explicit: bool = False
     ) -> None:
-        """A tool call begins."""
+        """A tool call begins. Said again of a call that is open, it changes nothing."""
         block = self._enter("tool", key, explicit, lambda: self.tool(key, provider_id, name, raw=raw, explicit=explicit))
         if block is None or block.tool_id:
             return
-        block.tool_id = canonical_tool_id(provider_id, self.message_id, self._tool_count)
+        block.tool_id = self._new_tool_id(provider_id)
         block.name = name
         block.raw = raw
-        self._tool_count += 1
         self.events.append(ToolUseStart(self.message_id, block.index, block.tool_id, name, self._group()))
 
     def tool_arguments(self, key: object, fragment: str) -> None:
         """A literal fragment of a call's arguments."""
         block = self._open
         if block is None or block.kind != "tool" or block.key != key:
-            if any(held == ("tool", key) for held, _ in self._held):
-                self._held.append((("tool", key), lambda: self.tool_arguments(key, fragment)))
-            elif fragment.strip():
+            waiting = self._held.get(("tool", key))
+            if waiting is not None:
+                waiting.append(lambda: self.tool_arguments(key, fragment))
+            elif fragment.strip() and not self.completed:
                 self.warn("stream_repaired", "arguments came for a tool call that is not open; they were left out", raw=fragment)
             return
         if fragment:
             block.parts.append(fragment)
             self.events.append(ToolUseInputDelta(self.message_id, block.index, block.tool_id, fragment))
+            if self._held and fragment.rstrip().endswith("}"):
+                self._release()
 
-    def whole(self, block: RedactedThinkingBlock | OpaqueBlock | JsonBlock) -> None:
-        """A block without deltas."""
-        if self._open is not None and not self._closable(self._open):
-            self._held.append((("whole", id(block)), lambda: self.whole(block)))
+    def whole(self, block: WholeBlock, key: object = None, *, explicit: bool = False) -> None:
+        """A block without deltas. With `explicit` it keeps its place until `close(key)`, and may be filled in until then."""
+        key = object() if key is None else key
+        place = self._enter("whole", key, explicit, lambda: self.whole(block, key, explicit=explicit))
+        if place is None or place.whole is not None:
             return
-        self._close_open()
-        self._start()
+        place.whole = block
         if isinstance(block, RedactedThinkingBlock):
-            self.events.append(ThinkingDelta(self.message_id, len(self.content), "", block.provider_raw))
-        self.content.append(block)
+            self.events.append(ThinkingDelta(self.message_id, place.index, "", block.provider_raw))
+        if not explicit:
+            self._close_open()
+
+    def attach(self, raw: ProviderRaw, key: object = None) -> None:
+        """Opaque state of the text block that is open or waiting under `key`, without an event."""
+        block = self._open
+        if block is not None and block.kind == "text" and block.key == key:
+            block.raw = {**(block.raw or {}), **raw}
+        elif ("text", key) in self._held:
+            self._held["text", key].append(lambda: self.attach(raw, key))
 
     def close(self, key: object) -> None:
         """The wire's own end of a block."""
+        if self._held and not self._replaying:
+            for (_, waiting), verbs in self._held.items():
+                if waiting == key:
+                    verbs.append(lambda: self.close(key))
         if self._open is not None and self._open.key == key:
             self._close_open()
             self._release()
-        elif self._held:
-            self._held.append((("close", key), lambda: self.close(key)))
 
     def complete(self, stop_reason: StopReason) -> None:
         """The answer is whole, or was ended: closes what is open and emits the terminal event, once."""
@@ -199,7 +250,8 @@ class Assembler:
 
     def terminal_event(self) -> MessageComplete:
         """The terminal event, made by the adapter once usage is final; only after `complete`."""
-        assert self.stop_reason is not None and self.usage is not None
+        assert self.stop_reason is not None
+        assert self.usage is not None
         return MessageComplete(self.message_id, self.stop_reason, self.content, self.usage)
 
     def warn(self, code: str, message: str, path: str | None = None, **detail: Any) -> None:
@@ -216,30 +268,61 @@ class Assembler:
     def _group(self) -> str:
         return "grp_" + self.message_id.removeprefix("msg_")
 
+    def _new_tool_id(self, provider_id: str | None) -> str:
+        """A canonical id that no other call of this message has, even where a provider gives one twice."""
+        ordinal = self._tool_count
+        self._tool_count += 1
+        tool_id = canonical_tool_id(provider_id, self.message_id, ordinal)
+        while tool_id in self._tool_ids:
+            tool_id = f"{tool_id}_{ordinal}"
+        self._tool_ids.add(tool_id)
+        return tool_id
+
     def _start(self) -> None:
         if not self.started:
             self.started = True
             self.events.append(MessageStart(self.message_id, self.model_id, self.provider))
 
     def _enter(self, kind: _Kind, key: object, explicit: bool, again: Callable[[], None]) -> _Open | None:
-        """The open block of this kind and key, opened where need be; None where it has to wait for an earlier one."""
+        """The open block of this kind and key, opened where need be; None where it has to wait behind earlier ones."""
         block = self._open
-        if block is not None:
-            if block.kind == kind and block.key == key:
-                return block
-            if not self._closable(block):
-                self._held.append(((kind, key), again))
-                return None
-            self._close_open()
+        if block is not None and block.kind == kind and block.key == key:
+            return block
+        if self.completed:
+            return None
+        if not self._replaying and (self._held or not self._vacant()):
+            self._held.setdefault((kind, key), []).append(again)
+            self._release()
+            return None
         self._start()
         self._open = block = _Open(kind, key, len(self.content), explicit)
         return block
 
-    @staticmethod
-    def _closable(block: _Open) -> bool:
-        if block.explicit:
+    def _vacant(self) -> bool:
+        """Whether nothing is open, after ending what may be ended."""
+        block = self._open
+        if block is None:
+            return True
+        if not block.closable():
             return False
-        return block.kind != "tool" or _parse_arguments("".join(block.parts)) is not None
+        self._close_open()
+        return True
+
+    def _release(self) -> None:
+        """Play what had to wait, block by block, as far as it goes."""
+        if self._replaying:
+            return
+        self._replaying = True
+        while self._held and self._vacant():
+            for play in self._held.pop(next(iter(self._held))):
+                play()
+        self._replaying = False
+
+    def _finish_blocks(self) -> None:
+        self._close_open()
+        while self._held:
+            self._release()
+            self._close_open()
 
     def _close_open(self) -> None:
         block, self._open = self._open, None
@@ -248,6 +331,8 @@ class Assembler:
         text = "".join(block.parts)
         if block.kind == "tool":
             self._close_tool(block, text)
+        elif block.whole is not None:
+            self.content.append(block.whole)
         elif not (text or block.raw):
             return  # a block that the wire opened and left empty: nothing was shown of it, nothing is kept
         elif block.kind == "text":
@@ -258,7 +343,7 @@ class Assembler:
             self.content.append(ThinkingBlock(text, block.raw))
 
     def _close_tool(self, block: _Open, text: str) -> None:
-        parsed = _parse_arguments(text) if text.strip() else {}
+        parsed = parse_arguments(text) if text.strip() else {}
         call = ToolUseBlock(block.tool_id, block.name, parsed or {}, self._group(), block.raw)
         self._cut_tool = call if parsed is None or not text.strip() else None
         if parsed is None:
@@ -267,23 +352,6 @@ class Assembler:
             )
         self.content.append(call)
         self.events.append(ToolUseEnd(self.message_id, block.index, block.tool_id, call.input))
-
-    def _release(self) -> None:
-        """Play what had to wait, in order; what has to wait still is held again."""
-        while self._held and self._open is None:
-            held, self._held = self._held, []
-            first = held[0][0]
-            mine = [play for key, play in held if key == first or key == ("close", first[1])]  # type: ignore[index]
-            rest = [(key, play) for key, play in held if not (key == first or key == ("close", first[1]))]  # type: ignore[index]
-            for play in mine:
-                play()
-            self._held = rest + self._held
-
-    def _finish_blocks(self) -> None:
-        self._close_open()
-        while self._held:
-            self._release()
-            self._close_open()
 
     def _settled(self, stop: StopReason) -> StopReason:
         """Providers contradict themselves: a forced call ends with `stop`, a refusal too, and a cut call looks whole."""
@@ -301,10 +369,21 @@ class Assembler:
         return stop
 
 
-def _parse_arguments(text: str) -> dict[str, Any] | None:
-    """The arguments as an object, None where they are none."""
+_SURROGATE = re.compile(r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+def repair_surrogates(text: str) -> str:
+    """JSON text in which escapes of half a character, which models write and parsers refuse, became U+FFFD."""
+    return _SURROGATE.sub(lambda found: "\\ufffd" if len(found[0]) == 6 else found[0], text)
+
+
+def parse_arguments(text: str) -> dict[str, Any] | None:
+    """A call's arguments as an object (`null` is an empty one), None where they are none."""
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
-        return None
-    return value if isinstance(value, dict) else None
+        repaired = repair_surrogates(text)
+        return parse_arguments(repaired) if repaired != text else None
+    if value is None:
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
