@@ -5,10 +5,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
+
 from modeld_protocol.config import Problem, Severity
 
 from . import yaml_nodes
-from .wording import listed, names_a_secret, quote, suggest
+from .wording import listed, quote, suggest
 from .yaml_nodes import Node, Scalar
 
 MAX_PROBLEMS = 500  # shown of one file; a file with more is not read to its last line by anyone
@@ -46,11 +47,11 @@ class Report:
         self._document = document
         self._file = file
         self.problems: list[Problem] = []
-        self.has_errors = False
+        self.errors = 0
 
     def error(self, node: Node, code: str, message: str) -> Invalid:
         """Report an error at `node`."""
-        self.has_errors = True
+        self.errors += 1
         return self._add("error", node.start, node.end, code, message)
 
     def warning(self, node: Node, code: str, message: str) -> Invalid:
@@ -59,13 +60,17 @@ class Report:
 
     def error_at(self, start: int, end: int, code: str, message: str) -> Invalid:
         """Report an error between two indices, the end exclusive."""
-        self.has_errors = True
+        self.errors += 1
         return self._add("error", start, end, code, message)
 
     def wrong_type(self, field: Field, expected: str) -> Invalid:
         """Report that a field's value is none of what it takes. The value itself isn't repeated: it may be a key."""
         place = field.key if field.node.start == field.node.end else field.node
         return self.error(place, "wrong_type", f"{field.name} of {field.owner} must be {expected}, not {_kind(field.node)}")
+
+    def line_of(self, node: Node) -> int:
+        """The line where `node` starts, from 1."""
+        return self._document.position(node.start)[0]
 
     def sorted(self) -> list[Problem]:
         """The problems in the order of the file."""
@@ -95,8 +100,7 @@ def read_entries(report: Report, node: Node, owner: str, what: str) -> list[Fiel
         if not isinstance(key, Scalar):
             report.error(key, "bad_name", f"the names in {owner} must be plain text, not {_kind(key)}")
         elif key.text in seen:
-            line, _ = report.position_of(seen[key.text].key)
-            message = f"{quote(key.text)} stands twice in {owner}, first in line {line}; remove one of them"
+            message = f"{quote(key.text)} stands twice in {owner}, first in line {report.line_of(seen[key.text].key)}; remove one"
             report.error(key, "duplicate_key", message)
         else:
             seen[key.text] = Field(key.text, key, value, owner)
@@ -130,7 +134,7 @@ def read_text(report: Report, field: Field) -> Any:
     value = field.node.value() if isinstance(field.node, Scalar) else None
     if isinstance(value, str):
         return value or report.error(field.node, "wrong_type", f"{field.name} of {field.owner} must not be empty")
-    hint = "" if value is None else f" (put it in quotes if it is meant as text: {field.name}: \"…\")"
+    hint = "" if value is None else f' (put it in quotes if it is meant as text: {field.name}: "…")'
     return report.wrong_type(field, "text" + hint)
 
 
@@ -181,10 +185,17 @@ read_tokens = number_reader("a whole number of tokens above 0", lambda value: 0 
 
 def struct_reader(shape: type[msgspec.Struct], what: str) -> Reader:
     """A reader of a mapping whose fields are those of `shape`; gives the dict of what is set."""
-    readers = {field.name: _reader_of(field.type) for field in msgspec.structs.fields(shape)}
+    infos = msgspec.structs.fields(shape)
+    readers = {info.name: _reader_of(info.type) for info in infos}
+    required = [info.name for info in infos if info.required]
 
     def read(report: Report, field: Field) -> Any:
-        return read_fields(report, field.node, f"{what} of {field.owner}", readers).values
+        owner = f"{what} of {field.owner}"
+        values, entries = read_fields(report, field.node, owner, readers)
+        for name in required:
+            if name not in entries or is_null(entries[name].node):
+                report.error(field.node, "missing_field", f"{owner} needs {name}; write '{name}: …'")
+        return values
 
     return read
 
@@ -215,13 +226,14 @@ def _choice_reader(choices: tuple[str, ...]) -> Reader:
 def _list_reader(item: Any) -> Reader:
     if item is str:
         return lambda report, field: _plain_texts(read_texts(report, field))
-    read_item = struct_reader(item, "each entry")
+    read_item = struct_reader(item, "each entry")  # a mapping
 
     def read(report: Report, field: Field) -> Any:
         if not isinstance(field.node, yaml_nodes.Sequence):
             return report.wrong_type(field, "a list")
         owner = f"{field.name} of {field.owner}"
-        return [read_item(report, Field(field.name, field.key, node, owner)) for node in field.node.items]
+        items = [node for node in field.node.items if not isinstance(node, yaml_nodes.Alias)]
+        return [read_item(report, Field(field.name, field.key, node, owner)) for node in items]
 
     return read
 

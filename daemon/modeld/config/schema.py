@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+
 from modeld_protocol.model import Capabilities, ModelLimits, Pricing
 
 from ..credentials.secret import Secret

@@ -1,0 +1,113 @@
+"""Every problem of a models.yaml at once, each at its place, and the config where there is no error among them."""
+
+from collections.abc import Collection, Mapping
+
+from modeld_protocol.config import Problem
+
+from ..limits import MAX_CONFIG_BYTES, MIB
+from . import yaml_nodes
+from .adapter_checks import AdapterRules, check_adapter
+from .fields import Field, Fields, Report, is_null, read_entries, read_fields
+from .model_checks import check_default, check_models
+from .schema import TOP_FIELDS, AdapterConfig, Config
+from .wording import quote
+from .yaml_nodes import Document, YamlError
+
+_EXAMPLE = "write 'adapters:' with one entry per provider, each with a 'type' and where its key comes from"
+
+
+def check(
+    data: bytes,
+    file: str,
+    known_types: Collection[str],
+    env: Mapping[str, str],
+    *,
+    default_key_env: Mapping[str, str | None] | None = None,
+) -> tuple[Config | None, list[Problem]]:
+    """The config in `data` and what is wrong with it, in the order of the file. The config is None exactly where there is an
+    error. `default_key_env` says for a type which variable holds its key unless told, None where it needs no key.
+
+    Never raises for anything in `data`. No message repeats a key.
+    """
+    if len(data) > MAX_CONFIG_BYTES:
+        return None, [
+            problem_of_file(file, "too_large", f"the file is larger than {MAX_CONFIG_BYTES // MIB} MiB; make it smaller")
+        ]
+    document, report = _parse(data, file)
+    if document is None:
+        return None, report.sorted()
+    rules = AdapterRules(known_types, default_key_env or {}, env)
+    config = _check_document(document, report, rules)
+    return (None if report.errors else config), report.sorted()
+
+
+def problem_of_file(file: str, code: str, message: str) -> Problem:
+    """An error of the file as a whole."""
+    return Problem(file=file, line=1, column=1, severity="error", code=code, message=message, end_line=1, end_column=1)
+
+
+def _parse(data: bytes, file: str) -> tuple[Document | None, Report]:
+    try:
+        text = data.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        report = Report(yaml_nodes.empty_document(before), file)
+        report.error_at(len(before), len(before), "not_utf8", "the file is not UTF-8 text; save it as UTF-8")
+        return None, report
+    try:
+        document = yaml_nodes.compose(text)
+    except YamlError as error:
+        report = Report(yaml_nodes.empty_document(text), file)
+        report.error_at(error.index, error.end, error.code, error.message)
+        return None, report
+    return document, Report(document, file)
+
+
+def _check_document(document: Document, report: Report, rules: AdapterRules) -> Config | None:
+    _check_syntax(document, report)
+    if document.root is None or is_null(document.root):
+        report.error_at(0, 0, "empty", f"the file is empty; {_EXAMPLE}")
+        return None
+    if not isinstance(document.root, yaml_nodes.Mapping):
+        report.error(document.root, "not_a_mapping", f"the file must be a mapping at its top; {_EXAMPLE}")
+        return None
+    top = read_fields(report, document.root, "the file", dict.fromkeys(TOP_FIELDS, lambda _, field: field))
+    names, adapters = _check_adapters(report, top, rules)
+    models, model_names = {}, None
+    given = "models" in top.values
+    if given:
+        entries = read_entries(report, top.values["models"].node, "models", "models")
+        models, model_names = check_models(report, entries, names)
+    default = check_default(report, top.values["default_model"], model_names) if "default_model" in top.values else None
+    return Config(adapters=adapters, models=models, default_model=default, models_given=given)
+
+
+def _check_syntax(document: Document, report: Report) -> None:
+    """What YAML allows and models.yaml doesn't."""
+    for alias in document.aliases:
+        report.error(alias, "alias", f"aliases ({quote('*' + alias.name)}) aren't supported in models.yaml; write the value out")
+    for node in document.tagged:
+        report.error(node, "tag", "tags ('!…') aren't supported in models.yaml; remove the tag")
+    if document.second is not None:
+        start = document.second
+        report.error_at(
+            start, start + 3, "several_documents", "models.yaml is one document; remove this '---' or what follows it"
+        )
+
+
+def _check_adapters(report: Report, top: Fields, rules: AdapterRules) -> tuple[list[str], dict[str, AdapterConfig]]:
+    """The names that are defined, rightly or not, and the adapters that are right."""
+    field = top.entries.get("adapters")
+    if field is None:
+        report.error_at(0, 0, "missing_field", f"there are no adapters; {_EXAMPLE}")
+        return [], {}
+    if is_null(field.node) or (isinstance(field.node, yaml_nodes.Mapping) and not field.node.pairs):
+        report.error(field.key, "no_adapters", f"adapters is empty; {_EXAMPLE}")
+        return [], {}
+    entries = read_entries(report, field.node, "adapters", "adapters by name")
+    checked = {entry.name: _adapter(report, entry, rules) for entry in entries}
+    return list(checked), {name: adapter for name, adapter in checked.items() if adapter is not None}
+
+
+def _adapter(report: Report, entry: Field, rules: AdapterRules) -> AdapterConfig | None:
+    return None if isinstance(entry.node, yaml_nodes.Alias) else check_adapter(report, entry, rules)

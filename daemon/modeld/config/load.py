@@ -1,0 +1,76 @@
+"""A models.yaml from disk: read within bounds, checked, and its problems as lines for people."""
+
+import os
+import stat
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from modeld_protocol.config import Problem
+
+from ..limits import MAX_CONFIG_BYTES
+from .check import check, problem_of_file
+from .schema import Config
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """What a file gave. `config` is None exactly where a problem is an error; `data` is None where the file can't be read."""
+
+    config: Config | None
+    problems: list[Problem]
+    data: bytes | None
+
+
+def load(
+    path: Path,
+    known_types: Collection[str],
+    env: Mapping[str, str],
+    *,
+    default_key_env: Mapping[str, str | None] | None = None,
+) -> Loaded:
+    """Read and check one file; never raises for anything that may stand at `path`. Blocks on the disk."""
+    read = read_bytes(path)
+    if isinstance(read, Problem):
+        return Loaded(None, [read], None)
+    data, mode = read
+    config, problems = check(data, str(path), known_types, env, default_key_env=default_key_env)
+    if mode & 0o077 and any(problem.code == "plaintext_key" for problem in problems):
+        problems.append(_readable_by_others(path))
+    return Loaded(config, problems, data)
+
+
+def read_bytes(path: Path) -> tuple[bytes, int] | Problem:
+    """The content, at most one byte more than is accepted, and the mode; or why there is none."""
+    file = str(path)
+    try:
+        # Without O_NONBLOCK the open of a pipe that nobody writes to never returns.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        message = "there is no such file; create it, or name another with --config or MODELD_CONFIG"
+        return problem_of_file(file, "missing_file", message)
+    except (OSError, ValueError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "bad path"
+        return problem_of_file(file, "unreadable", f"the file can't be read ({reason}); check its path and permissions")
+    with os.fdopen(descriptor, "rb") as source:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            return problem_of_file(file, "is_directory", "this is a directory; name the file in it, like models.yaml")
+        if not stat.S_ISREG(mode):
+            return problem_of_file(file, "not_a_file", "this is no regular file; copy its content into one")
+        try:
+            return source.read(MAX_CONFIG_BYTES + 1), mode
+        except OSError as error:
+            return problem_of_file(file, "unreadable", f"the file can't be read ({error.strerror}); check the disk it is on")
+
+
+def render(problems: Iterable[Problem]) -> list[str]:
+    """One line for each problem: `file:line:column: severity: message`."""
+    return [f"{p.file}:{p.line}:{p.column}: {p.severity}: {' '.join(p.message.split())}" for p in problems]
+
+
+def _readable_by_others(path: Path) -> Problem:
+    message = f"the file holds a key and other users may read it; run: chmod 600 '{path}'"
+    return Problem(
+        file=str(path), line=1, column=1, severity="warning", code="open_to_others", message=message, end_line=1, end_column=1
+    )
