@@ -27,11 +27,13 @@ class SseDecoder:
     UpstreamError("too_large"), after the frames before it have been returned.
     """
 
-    __slots__ = ("_after_cr", "_head", "_line_bytes", "_max_event_bytes", "_max_line_bytes", "_rare", "_tail", "_too_large")
+    __slots__ = ("_after_cr", "_head", "_line_bytes", "_max_event_bytes", "_max_line_bytes", "_rare", "_safe_bytes", "_tail")
+    __slots__ += ("_too_large",)
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_line_bytes = max_line_bytes
         self._max_event_bytes = max_event_bytes
+        self._safe_bytes = min(max_line_bytes, max_event_bytes)  # what is no longer than this breaks neither limit
         self._rare = True  # whether one of the next three needs a look
         self._head: bytes | None = b""  # what may be the start of a byte order mark; None once that is settled
         self._after_cr = False  # the last piece ended in CR: an LF at the start of the next belongs to it
@@ -43,7 +45,7 @@ class SseDecoder:
         """The events that this piece completes."""
         if self._rare or _CR in data:
             data = self._normalise(data)
-        if data[-2:] == b"\n\n" and not self._tail and len(data) <= self._max_line_bytes:
+        if data[-2:] == b"\n\n" and not self._tail and len(data) <= self._safe_bytes:
             if data[:6] == b"data: ":
                 frames = _split_plain(data[6:-2])
             elif data[:7] == b"event: ":
@@ -58,8 +60,7 @@ class SseDecoder:
         if self._tail:
             # Only the seam and the new piece can hold the blank line; the tail is copied once, when its event is complete.
             if b"\n\n" not in data and not (self._tail[-1] == _LF and data[:1] == b"\n"):
-                self._append(data)
-                return []
+                return [] if self._append(data) else self._last_before_refusal([])
             data = bytes(self._tail) + data
             self._tail = bytearray()
             self._line_bytes = 0
@@ -67,14 +68,14 @@ class SseDecoder:
         rest = blocks.pop()
         frames: list[Frame] = []
         for block in blocks:
-            if len(block) > self._max_line_bytes and not self._fits(block):
-                return frames
+            if len(block) > self._safe_bytes and not self._fits(block):
+                return self._last_before_refusal(frames)
             if block[:6] == b"data: " and _LF not in block:
                 frames.append(("", block[6:]))
             elif frame := _parse_block(block):
                 frames.append(frame)
-        if rest:
-            self._append(rest, raises=not frames)
+        if rest and not self._append(rest):
+            return self._last_before_refusal(frames)
         return frames
 
     def end(self) -> list[Frame]:
@@ -84,15 +85,14 @@ class SseDecoder:
         self._head = None
         block = bytes(self._tail)
         self._tail.clear()
-        if self._too_large or not self._fits(block):
-            raise UpstreamError("too_large", self._too_large or "", answered=True)
+        self._fits(block)
+        self._raise_refusal()
         frame = _parse_block(block)
         return [frame] if frame else []
 
     def _normalise(self, data: bytes) -> bytes:
         """The piece without byte order mark and with LF for every line end."""
-        if self._too_large:
-            raise UpstreamError("too_large", self._too_large, answered=True)
+        self._raise_refusal()
         if self._head is not None:
             data = self._head + data
             if len(data) < len(_BOM) and _BOM.startswith(data):
@@ -107,29 +107,38 @@ class SseDecoder:
         self._rare = self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _append(self, data: bytes, *, raises: bool = True) -> None:
-        """Keep the piece of an event that isn't complete; without `raises` a breach of a limit waits for the next call."""
+    def _append(self, data: bytes) -> bool:
+        """Keep the piece of an event that isn't complete. Returns whether it is within the limits so far."""
         self._tail += data
         newline = data.rfind(b"\n")
         self._line_bytes = self._line_bytes + len(data) if newline < 0 else len(data) - newline - 1
         if self._line_bytes > self._max_line_bytes:
-            self._refuse(f"a line of the stream is longer than {self._max_line_bytes} bytes")
-        elif len(self._tail) > self._max_event_bytes:
-            self._refuse(f"an event of the stream is longer than {self._max_event_bytes} bytes")
-        if self._too_large and raises:
-            raise UpstreamError("too_large", self._too_large, answered=True)
+            return self._refuse("a line", self._max_line_bytes)
+        if len(self._tail) > self._max_event_bytes:
+            return self._refuse("an event", self._max_event_bytes)
+        return True
 
     def _fits(self, block: bytes) -> bool:
         if len(block) > self._max_event_bytes:
-            self._refuse(f"an event of the stream is longer than {self._max_event_bytes} bytes")
-        elif len(block) > self._max_line_bytes and max(map(len, block.split(b"\n"))) > self._max_line_bytes:
-            self._refuse(f"a line of the stream is longer than {self._max_line_bytes} bytes")
-        return not self._too_large
+            return self._refuse("an event", self._max_event_bytes)
+        if max(map(len, block.split(b"\n"))) > self._max_line_bytes:
+            return self._refuse("a line", self._max_line_bytes)
+        return True
 
-    def _refuse(self, what: str) -> None:
+    def _refuse(self, what: str, max_bytes: int) -> bool:
         self._rare = True
-        self._too_large = f"{what}; the provider may be broken, try again or another model"
+        self._too_large = f"{what} of the stream is longer than {max_bytes} bytes; try again or use another model"
         self._tail.clear()
+        return False
+
+    def _last_before_refusal(self, frames: list[Frame]) -> list[Frame]:
+        if not frames:
+            self._raise_refusal()
+        return frames
+
+    def _raise_refusal(self) -> None:
+        if self._too_large:
+            raise UpstreamError("too_large", self._too_large, answered=True)
 
 
 def _split_plain(text: bytes) -> list[Frame] | None:
