@@ -70,7 +70,8 @@ def check_adapter(report: Report, entry: Field, rules: AdapterRules) -> AdapterC
         _check_base_url(report, entry, fields, kind, rules)
     if report.errors > before or kind is None:
         return None
-    return AdapterConfig(**{**fields.values, "name": entry.name, "type": kind})
+    values: dict[str, Any] = {**fields.values, "type": kind}
+    return AdapterConfig(entry.name, **values)
 
 
 def _check_type(report: Report, entry: Field, fields: Fields, rules: AdapterRules) -> str | None:
@@ -85,9 +86,8 @@ def _check_type(report: Report, entry: Field, fields: Fields, rules: AdapterRule
     if kind is None or kind in rules.known_types:
         return kind
     near = suggest(kind, rules.known_types)
-    report.error(
-        field.node, "unknown_type", f"unknown adapter type {quote(kind)}{near}; the types are: {listed(rules.known_types)}"
-    )
+    message = f"unknown adapter type {quote(kind)}{near}; the types are: {listed(rules.known_types)}"
+    report.error(field.node, "unknown_type", message)
     return None
 
 
@@ -101,13 +101,8 @@ def _check_base_url(report: Report, entry: Field, fields: Fields, kind: str, rul
             message = f"adapter {quote(entry.name)} needs a base_url: write where the {kind} server is, as 'base_url: https://…'"
             report.error(entry.key, "missing_field", message)
         return
-    url = fields.values.get("base_url")
-    if (
-        url
-        and url.lower().startswith("http://")
-        and _sends_key(fields, kind, rules)
-        and not _is_local(urlsplit(url).hostname or "")
-    ):
+    url: str | None = fields.values.get("base_url")
+    if url and _is_open_to_the_network(url) and _sends_key(fields, kind, rules):
         message = "the key goes over the network in clear text: use https, or a server on this machine"
         report.warning(field.node, "insecure_http", message)
 
@@ -116,13 +111,15 @@ def _sends_key(fields: Fields, kind: str, rules: AdapterRules) -> bool:
     return any(name in fields.values for name in KEY_SOURCES) or bool(rules.env.get(rules.default_key_env.get(kind) or ""))
 
 
-def _is_local(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
+def _is_open_to_the_network(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
         return False
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return True
 
 
 def _read_base_url(report: Report, field: Field) -> Any:
@@ -207,9 +204,8 @@ def _read_variable(report: Report, field: Field) -> Any:
         return name
     if reference := _REFERENCE.fullmatch(name):
         bare = quote_variable(reference.group(1) or reference.group(2))
-        return report.error(
-            field.node, "bad_variable", f"api_key_env takes the bare name of a variable; write 'api_key_env: {bare}'"
-        )
+        message = f"api_key_env takes the bare name of a variable; write 'api_key_env: {bare}'"
+        return report.error(field.node, "bad_variable", message)
     if not _VARIABLE.fullmatch(name) or (looks_like_key(name) and name != name.upper()):
         message = "api_key_env takes the NAME of an environment variable, like PROVIDER_API_KEY, not the key itself"
         return report.error(field.node, "bad_variable", message)
@@ -227,7 +223,7 @@ def _read_command(report: Report, field: Field) -> Any:
     except ValueError:
         return report.error(field.node, "bad_command", "this command has an open quote; close it, or write a list of words")
     if _SHELL_SYNTAX.search(field.node.text):
-        message = "the command runs without a shell, so '|', '>', ';' and '$' are passed on as they are; for a shell write [sh, -c, '…']"
+        message = "the command runs without a shell, which alone knows '|', '>', ';' and '$'; for one write [sh, -c, '…']"
         report.warning(field.node, "shell_syntax", message)
     return _command(report, field, words)
 
@@ -264,11 +260,10 @@ def _read_headers(report: Report, field: Field) -> Any:
 def _read_header(report: Report, entry: Field) -> Any:
     name = entry.name.lower()
     if not _HEADER_NAME.fullmatch(name):
-        return report.error(
-            entry.key, "bad_header", "the name of a header is letters, digits and '-', without spaces or line breaks"
-        )
+        message = "the name of a header is letters, digits and '-', without spaces or line breaks"
+        return report.error(entry.key, "bad_header", message)
     if name in _AUTH_HEADERS:
-        message = f"the header {quote(entry.name)} carries a key, which modeld adds itself: remove it and write api_key_env or api_key_command"
+        message = f"the header {quote(entry.name)} carries a key, which modeld adds itself: write api_key_env or api_key_command"
         return report.error(entry.key, "auth_header", message)
     if name in _FRAMING_HEADERS:
         return report.error(entry.key, "bad_header", f"the header {quote(entry.name)} is modeld's own to set; remove it")
@@ -279,11 +274,8 @@ def _read_header(report: Report, entry: Field) -> Any:
         message = f"the value of header {quote(entry.name)} holds a line break or letters outside ASCII; write it on one line"
         return report.error(entry.node, "bad_header", message)
     if names_a_secret(name):
-        report.warning(
-            entry.key,
-            "plaintext_key",
-            f"the header {quote(entry.name)} looks like a key in plain text; keep keys out of this file",
-        )
+        message = f"the header {quote(entry.name)} looks like a key in plain text; keep keys out of this file"
+        report.warning(entry.key, "plaintext_key", message)
     return entry.node.text
 
 

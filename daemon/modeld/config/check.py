@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from modeld_protocol.config import Problem
+from modeld_protocol.config import Problem, Severity
 
 from ..limits import MAX_CONFIG_BYTES, MIB
 from . import yaml_nodes
@@ -41,9 +41,9 @@ def check(
     return (None if report.errors else config), report.sorted()
 
 
-def problem_of_file(file: str, code: str, message: str) -> Problem:
-    """An error of the file as a whole."""
-    return Problem(file=file, line=1, column=1, severity="error", code=code, message=message, end_line=1, end_column=1)
+def problem_of_file(file: str, code: str, message: str, severity: Severity = "error") -> Problem:
+    """A problem of the file as a whole."""
+    return Problem(file=file, line=1, column=1, severity=severity, code=code, message=message, end_line=1, end_column=1)
 
 
 def _parse(data: bytes, file: str) -> tuple[Document | None, Report]:
@@ -89,10 +89,8 @@ def _check_syntax(document: Document, report: Report) -> None:
     for node in document.tagged:
         report.error(node, "tag", "tags ('!…') aren't supported in models.yaml; remove the tag")
     if document.second is not None:
-        start = document.second
-        report.error_at(
-            start, start + 3, "several_documents", "models.yaml is one document; remove this '---' or what follows it"
-        )
+        message = "models.yaml is one document; remove this '---', or it and what follows"
+        report.error_at(document.second, document.second + 3, "several_documents", message)
 
 
 def _check_adapters(report: Report, top: Fields, rules: AdapterRules) -> tuple[list[str], dict[str, AdapterConfig]]:

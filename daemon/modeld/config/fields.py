@@ -12,7 +12,7 @@ from . import yaml_nodes
 from .wording import listed, quote, suggest
 from .yaml_nodes import Node, Scalar
 
-MAX_PROBLEMS = 500  # shown of one file; a file with more is not read to its last line by anyone
+MAX_PROBLEMS = 500  # of each severity; nobody reads on to the next, and an editor's client would have to
 
 
 class Field(NamedTuple):
@@ -48,20 +48,21 @@ class Report:
         self._file = file
         self.problems: list[Problem] = []
         self.errors = 0
+        self.warnings = 0
 
     def error(self, node: Node, code: str, message: str) -> Invalid:
         """Report an error at `node`."""
-        self.errors += 1
-        return self._add("error", node.start, node.end, code, message)
+        return self.error_at(node.start, node.end, code, message)
 
     def warning(self, node: Node, code: str, message: str) -> Invalid:
         """Report a warning at `node`."""
-        return self._add("warning", node.start, node.end, code, message)
+        self.warnings += 1
+        return self._add("warning", node.start, node.end, code, message, self.warnings)
 
     def error_at(self, start: int, end: int, code: str, message: str) -> Invalid:
         """Report an error between two indices, the end exclusive."""
         self.errors += 1
-        return self._add("error", start, end, code, message)
+        return self._add("error", start, end, code, message, self.errors)
 
     def wrong_type(self, field: Field, expected: str) -> Invalid:
         """Report that a field's value is none of what it takes. The value itself isn't repeated: it may be a key."""
@@ -76,8 +77,8 @@ class Report:
         """The problems in the order of the file."""
         return sorted(self.problems, key=lambda problem: (problem.line, problem.column))
 
-    def _add(self, severity: Severity, start: int, end: int, code: str, message: str) -> Invalid:
-        if len(self.problems) < MAX_PROBLEMS:
+    def _add(self, severity: Severity, start: int, end: int, code: str, message: str, count: int) -> Invalid:
+        if count <= MAX_PROBLEMS:
             # A range that spans lines underlines half the file; the first line shows where.
             end = max(start, min(end, self._document.line_end(start)))
             line, column = self._document.position(start)

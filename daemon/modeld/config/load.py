@@ -71,6 +71,4 @@ def render(problems: Iterable[Problem]) -> list[str]:
 
 def _readable_by_others(path: Path) -> Problem:
     message = f"the file holds a key and other users may read it; run: chmod 600 '{path}'"
-    return Problem(
-        file=str(path), line=1, column=1, severity="warning", code="open_to_others", message=message, end_line=1, end_column=1
-    )
+    return problem_of_file(str(path), "open_to_others", message, "warning")

@@ -71,9 +71,8 @@ def check_default(report: Report, field: Field, names: Names | None) -> str | No
         return name
     model_id = names.resolve(name)
     if model_id is None:
-        report.error(
-            field.node, "unknown_model", f"default_model {quote(name)} is no model or alias of this file{names.suggest(name)}"
-        )
+        message = f"default_model {quote(name)} is no model or alias of this file{names.suggest(name)}"
+        report.error(field.node, "unknown_model", message)
     return model_id
 
 
@@ -128,9 +127,8 @@ def _check_fallbacks(report: Report, draft: Draft, names: Names) -> list[tuple[s
         if model_id is None:
             report.error(node, "unknown_model", f"fallback {quote(name)} is no model or alias of this file{names.suggest(name)}")
         elif model_id == draft.entry.name:
-            report.error(
-                node, "fallback_cycle", f"model {quote(draft.entry.name)} can't be its own fallback; remove it from the list"
-            )
+            message = f"model {quote(draft.entry.name)} can't be its own fallback; remove it from the list"
+            report.error(node, "fallback_cycle", message)
         else:
             found.append((model_id, node))
     return found

@@ -58,7 +58,7 @@ class Scalar(msgspec.Struct):
     start: Index
     end: Index
 
-    def value(self) -> None | bool | int | float | str:
+    def value(self) -> bool | int | float | str | None:
         """What the scalar stands for in YAML 1.2's core schema."""
         kind = self.tag.removeprefix(_CORE) if self.tag else ""
         if not self.plain and kind in ("", "!", "str"):
@@ -75,12 +75,16 @@ class Alias(msgspec.Struct):
 
 
 class Sequence(msgspec.Struct):
+    """A list."""
+
     items: "list[Node]"
     start: Index
     end: Index
 
 
 class Mapping(msgspec.Struct):
+    """Names and values in the order of the text, doubles and all."""
+
     pairs: "list[tuple[Node, Node]]"
     start: Index
     end: Index
@@ -142,7 +146,7 @@ class _Composer:
     def take(self, event: Any) -> bool:
         """False as soon as the rest of the events doesn't matter."""
         kind = type(event).__name__
-        if kind == "MappingEndEvent" or kind == "SequenceEndEvent":
+        if kind in ("MappingEndEvent", "SequenceEndEvent"):
             self._close(event.end_mark.index)
         elif kind == "DocumentStartEvent":
             self._documents += 1
@@ -231,7 +235,7 @@ def _syntax_error(error: Any, text: str) -> YamlError:
     return YamlError("syntax", f"not valid YAML: {problem}{context}" + (f"; {hint}" if hint else ""), index)
 
 
-def _resolve(text: str) -> None | bool | int | float | str:
+def _resolve(text: str) -> bool | int | float | str | None:
     if text in _NULLS:
         return None
     if text in _FLAGS:
