@@ -1,1 +1,135 @@
-"""The Python client of modeld: `AsyncClient` on asyncio, `Client` without await."""
+"""The Python client of modeld: `AsyncClient` on asyncio, `Client` without await.
+
+    async with AsyncClient.connect() as client:
+        reply = await client.complete(model="sonnet", messages="Hello")
+
+Names are imported when they are first used, so that importing this package, or its `launch` module alone, costs little.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .calls import Notification
+    from .client import (
+        AsyncClient,
+        AsyncNotifications,
+    )
+    from .errors import (
+        AuthFailed,
+        Cancelled,
+        CapabilityMismatch,
+        ConnectionLost,
+        ContentFiltered,
+        ContextOverflow,
+        DaemonUnavailable,
+        HandshakeFailed,
+        InvalidParams,
+        InvalidRequest,
+        MethodNotFound,
+        ModeldError,
+        ModelNotFound,
+        NetworkFailed,
+        NotConfigured,
+        Overloaded,
+        QuotaExceeded,
+        RateLimited,
+        RequestFailed,
+        RpcError,
+        ServerFailed,
+        StreamOverrun,
+        ThinkingSignatureInvalid,
+        UnreadableReply,
+    )
+    from .stream import AsyncStream
+    from .sync import (
+        Client,
+        Notifications,
+        Stream,
+    )
+
+_MODULES = {
+    "calls": ("Notification",),
+    "client": (
+        "AsyncClient",
+        "AsyncNotifications",
+    ),
+    "errors": (
+        "AuthFailed",
+        "Cancelled",
+        "CapabilityMismatch",
+        "ConnectionLost",
+        "ContentFiltered",
+        "ContextOverflow",
+        "DaemonUnavailable",
+        "HandshakeFailed",
+        "InvalidParams",
+        "InvalidRequest",
+        "MethodNotFound",
+        "ModelNotFound",
+        "ModeldError",
+        "NetworkFailed",
+        "NotConfigured",
+        "Overloaded",
+        "QuotaExceeded",
+        "RateLimited",
+        "RequestFailed",
+        "RpcError",
+        "ServerFailed",
+        "StreamOverrun",
+        "ThinkingSignatureInvalid",
+        "UnreadableReply",
+    ),
+    "stream": ("AsyncStream",),
+    "sync": (
+        "Client",
+        "Notifications",
+        "Stream",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "AsyncClient",
+    "AsyncNotifications",
+    "AsyncStream",
+    "AuthFailed",
+    "Cancelled",
+    "CapabilityMismatch",
+    "Client",
+    "ConnectionLost",
+    "ContentFiltered",
+    "ContextOverflow",
+    "DaemonUnavailable",
+    "HandshakeFailed",
+    "InvalidParams",
+    "InvalidRequest",
+    "MethodNotFound",
+    "ModelNotFound",
+    "ModeldError",
+    "NetworkFailed",
+    "NotConfigured",
+    "Notification",
+    "Notifications",
+    "Overloaded",
+    "QuotaExceeded",
+    "RateLimited",
+    "RequestFailed",
+    "RpcError",
+    "ServerFailed",
+    "Stream",
+    "StreamOverrun",
+    "ThinkingSignatureInvalid",
+    "UnreadableReply",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if (module := _MODULE_OF.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,76 @@
+"""Where to connect and what to say first: the same for the async and the sync client, and for every reconnect."""
+
+import os
+import socket as sockets
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, NoReturn
+
+from modeld_protocol.endpoint import socket_path, token_path
+from modeld_protocol.lifecycle import InitializeParams, ModeldCapabilities
+
+from . import launch
+from .calls import make_initialize
+from .errors import ConnectionLost, DaemonUnavailable, HandshakeFailed, InvalidParams, RpcError
+
+CANCEL_WAIT_S = 1.0  # for the reply to a cancel; the daemon answers within 200 ms
+CLOSED = "this client is closed: make another with connect()"
+NOT_ENTERED = "enter the stream first: `with client.stream(...) as stream`, or `async with` on AsyncClient"
+ONCE = "a stream runs once: make another with client.stream(...)"
+HANDSHAKE_TIMEOUT_S = 10.0  # a daemon answers in milliseconds; one that was just started, within a second
+LOST = "the daemon closed the connection or died; the call may have been charged, so it was not repeated: call again to reconnect"
+
+
+class Target(NamedTuple):
+    """The arguments of `connect`."""
+
+    socket: str | os.PathLike[str] | None
+    tcp: str | None
+    token: str | None
+    start: bool
+    spawn_args: Sequence[str]
+    client_id: str | None
+    required: Sequence[str]
+    env: Mapping[str, str] | Sequence[str]
+    trace: bool
+
+    def dial(self) -> sockets.socket:
+        """A connected, blocking socket; starts a daemon where that is allowed."""
+        if self.tcp is not None:
+            return launch.connect_tcp(self.tcp)
+        try:
+            path = socket_path(self.socket)
+        except PermissionError as error:
+            raise DaemonUnavailable(str(error)) from None
+        return launch.connect_or_start(path, self.spawn_args) if self.start else launch.connect(path)
+
+    def initialize(self) -> InitializeParams:
+        """The parameters of the handshake; on TCP with the token, read from its file where none was given."""
+        token = self.token
+        if self.tcp is not None and token is None:
+            token = _read_token()
+        return make_initialize(self.client_id, self.required, self.env, token, trace=self.trace)
+
+
+def _read_token() -> str:
+    try:
+        path = token_path()
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DaemonUnavailable(f"the TCP token can't be read ({error}): give token=, or use the Unix socket") from None
+
+
+def refuse_handshake(error: Exception) -> NoReturn:
+    """Raise what a failed `initialize` means."""
+    if isinstance(error, RpcError):
+        raise HandshakeFailed(f"the daemon refused the handshake: {error}") from error
+    if isinstance(error, ConnectionLost):
+        raise HandshakeFailed("the daemon closed the connection during the handshake: see its log") from None
+    if isinstance(error, TimeoutError):
+        raise HandshakeFailed(f"the daemon did not answer within {HANDSHAKE_TIMEOUT_S:g} s: run `modeld doctor`") from None
+    raise error
+
+
+def check_size(framed: bytes, capabilities: ModeldCapabilities | None, method: str) -> None:
+    """Refuse a message that the daemon would close the connection for."""
+    if capabilities and len(framed) > (limit := capabilities.limits.max_message_bytes):
+        raise InvalidParams(f"{method} of {len(framed)} bytes: the daemon takes {limit}; send files by id or URL", -32602)
