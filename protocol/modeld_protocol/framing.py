@@ -116,6 +116,8 @@ def _parse_headers(block: bytes) -> bytes:
         key = name.strip().lower()
         if not colon or (number == 0 and key not in _KNOWN) or key.startswith(_BROWSER):
             raise ForeignProtocol
+        if b"\n" in line or b"\r" in line:
+            raise FramingError("header lines must end in CRLF")
         if key != b"content-length":
             continue
         if digits is not None:

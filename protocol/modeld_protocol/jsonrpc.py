@@ -1,5 +1,6 @@
 """The JSON-RPC 2.0 envelope: what every message looks like, read once and left undecoded inside."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -67,3 +68,21 @@ class LogMessageParams(msgspec.Struct):
 
 class Empty(msgspec.Struct):
     """Parameters of a method that takes none; unknown fields are ignored."""
+
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+
+def repair_surrogates(body: bytes) -> bytes:
+    """`body` with every escaped half of a surrogate pair that stands alone replaced by U+FFFD.
+
+    Editors cut text between the halves, JavaScript's encoder passes that on, and msgspec refuses such a message as a whole.
+    Escapes are read in order, so that `\\ud83d` (a backslash and four letters) stays what it is.
+    """
+    return _ESCAPE.sub(_repair_escape, body)
+
+
+def _repair_escape(match: re.Match[bytes]) -> bytes:
+    return match[0] if match[1] is None else rb"\ufffd"

@@ -20,8 +20,8 @@ class ClientState(msgspec.Struct, eq=False):
     """Who is at the other end of one connection, as it said at `initialize`. `number` counts connections from 1.
 
     `env` holds values for key variables that the config already names; they are secrets: never logged, never shown.
-    `trace` is true while the client wants trace/event. `capabilities` are LSP's. `call_slots` bounds how many calls of this
-    client talk to providers at once; the others wait in order.
+    `trace` is true while the client wants trace/event. `position_encodings` are LSP's, best first. `call_slots` bounds how
+    many calls of this client talk to providers at once; the others wait in order.
     """
 
     number: int
@@ -32,7 +32,7 @@ class ClientState(msgspec.Struct, eq=False):
     trusted: bool = False
     trace: bool = False
     env: dict[str, str] = {}
-    capabilities: dict[str, Any] = {}
+    position_encodings: list[str] = []
     call_slots: asyncio.Semaphore = msgspec.field(default_factory=_call_slots)
 
     def __repr__(self) -> str:
@@ -134,17 +134,17 @@ class RequestTable:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def check_id(self, rpc_id: RequestId) -> None:
-        """RpcError -32600 when `rpc_id` is in flight."""
+    def check(self, rpc_id: RequestId, size: int) -> None:
+        """RpcError -32600 when `rpc_id` is in flight, -32001 when there is no room for one more request of `size` bytes."""
         if rpc_id in self._entries:
             raise invalid_request("this id is in flight already; give every request an id of its own")
-
-    def add(self, rpc_id: RequestId, size: int) -> InFlight:
-        """Room for one more request of `size` bytes; RpcError -32001 when there is none."""
         if len(self._entries) >= MAX_REQUESTS_IN_FLIGHT:
             raise overloaded(f"{MAX_REQUESTS_IN_FLIGHT} requests of this client are in flight")
         if self._bytes + size > MAX_BYTES_IN_FLIGHT_PER_CLIENT and self._entries:
             raise overloaded(f"requests in flight hold more than {MAX_BYTES_IN_FLIGHT_PER_CLIENT} bytes")
+
+    def add(self, rpc_id: RequestId, size: int) -> InFlight:
+        """Take up a request that `check` has let pass."""
         entry = self._entries[rpc_id] = InFlight(rpc_id, size)
         self._bytes += size
         return entry
