@@ -106,13 +106,14 @@ def estimate_text_tokens(text: str) -> int:
     return -(-total // 1_000)
 
 
-def estimate_output_tokens(content: str | Sequence[Block]) -> int:
-    """Tokens of an answer, given as text or as its blocks."""
-    return estimate_text_tokens(content) if isinstance(content, str) else sum(map(_block_tokens, content))
+def estimate_output_tokens(content: str | Sequence[Block], scale: float = 1.0) -> int:
+    """Tokens of an answer, given as text or as its blocks. `scale` is the model's `Quirks.token_scale`."""
+    return _scaled(_content_tokens(content), scale)
 
 
-def estimate_input_tokens(params: TokenCountParams) -> int:
-    """Tokens that a request with these messages, system prompt and tools would be charged for; at least 1."""
+def estimate_input_tokens(params: TokenCountParams, scale: float = 1.0) -> int:
+    """Tokens that a request with these messages, system prompt and tools would be charged for; at least 1. `scale` is the
+    model's `Quirks.token_scale`, 1 where no model is known."""
     messages = params.messages
     total = REQUEST_TOKENS
     if params.system_prompt:
@@ -121,11 +122,19 @@ def estimate_input_tokens(params: TokenCountParams) -> int:
         total += MESSAGE_TOKENS + estimate_text_tokens(messages)
     else:
         total += sum(map(_message_tokens, messages))
-    return total + sum(map(_tool_tokens, params.tools))
+    return _scaled(total + sum(map(_tool_tokens, params.tools)), scale)
+
+
+def _scaled(tokens: int, scale: float) -> int:
+    return tokens if scale == 1.0 else round(tokens * scale)
+
+
+def _content_tokens(content: str | Sequence[Block]) -> int:
+    return estimate_text_tokens(content) if isinstance(content, str) else sum(map(_block_tokens, content))
 
 
 def _message_tokens(message: Message) -> int:
-    return MESSAGE_TOKENS + estimate_output_tokens(message.content)
+    return MESSAGE_TOKENS + _content_tokens(message.content)
 
 
 def _tool_tokens(tool: Tool) -> int:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import msgspec
+
 from modeld_protocol.model import Capabilities, ModelLimits, Pricing
 
 
@@ -21,20 +22,29 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     sampling: Literal["any", "none", "without_reasoning", "one_of_two"] = "any"
     """`none`: the model refuses temperature and top_p; `without_reasoning`: accepts them at effort none only;
     `one_of_two`: temperature or top_p, not both."""
+    sampling_with_thinking: bool = True
+    """Off where temperature and top_p are refused as soon as thinking is on."""
     stop: bool = True
     thinking: Literal["none", "budget", "adaptive", "effort"] = "none"
     """How thinking is asked for: a token budget, adaptive with effort, or an effort level alone."""
     thinking_default_on: bool = False
     thinking_can_be_off: bool = True
     efforts: tuple[str, ...] = ()
+    efforts_when_off: tuple[str, ...] = ()
+    """The efforts that may go with thinking off; empty: any of `efforts`."""
     display: Literal["summarized", "omitted"] | None = None
     """What to ask for where the client names no display and the provider would omit the text."""
     tools_with_reasoning: bool = True
     forced_tool_choice: bool = True
     forced_tool_choice_with_thinking: bool = True
     prefill: bool = True
+    """A last message of the assistant is continued; off where it is refused."""
+    mid_conversation_system: bool = True
+    """System messages may stand between others; off where the wire must move them to the front."""
     api_version: str | None = None
     max_function_count: int | None = None
+    token_scale: float = 1.0
+    """How many tokens the model makes of a text, against the local estimate (`estimate_input_tokens(…, scale)`)."""
 
 
 class ModelSpec(msgspec.Struct, frozen=True):

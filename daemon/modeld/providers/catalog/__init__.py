@@ -1,0 +1,38 @@
+"""The catalog: every provider as a row of data, its models, and their prices."""
+
+from .load import (
+    CatalogModel,
+    ModelFacts,
+    default_key_env,
+    facts_of,
+    known_types,
+    model_of,
+    models_of,
+    price_of,
+    prices_version,
+    row_of,
+    rows,
+    unknown_type,
+    wire_of,
+    with_capabilities,
+)
+from .rows import ModelRule, ProviderRow
+
+__all__ = [
+    "CatalogModel",
+    "ModelFacts",
+    "ModelRule",
+    "ProviderRow",
+    "default_key_env",
+    "facts_of",
+    "known_types",
+    "model_of",
+    "models_of",
+    "price_of",
+    "prices_version",
+    "row_of",
+    "rows",
+    "unknown_type",
+    "wire_of",
+    "with_capabilities",
+]
