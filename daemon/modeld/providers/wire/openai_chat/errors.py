@@ -17,6 +17,7 @@ from .loose import parse_json
 
 _MAX_TEXT_CHARS = 2_000
 _MAX_EVIDENCE_CHARS = 16_384
+_MAX_RELAYS = 2  # a router behind a router; more is somebody's joke
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "cerebras-request-id", "msh-request-id", "trace-id", "apim-request-id")
 
 
@@ -45,18 +46,20 @@ def _rule(error_class: ErrorClass, pattern: str, *statuses: int) -> Rule:
     return Rule(error_class, re.compile(pattern, re.IGNORECASE), frozenset(statuses) or None)
 
 
+OVERFLOW = _rule(
+    "context_overflow",
+    r"context_length_exceeded|model_context_window_exceeded|request_too_large|prompt is too long|prompt too long"
+    r"|exceeds? the (?:available )?context (?:window|size|length)|maximum context length (?:is|of)"
+    r"|context window exceeds limit|reduce the length of the (?:messages|prompt|input)|exceeded model token limit"
+    r"|input token length too long|range of input length should be|prompt exceeds max length"
+    r"|input token count\W.{0,80}exceeds the maximum|longer than the model's context length"
+    r"|larger than the maximum context|maximum (?:prompt|input|allowed) (?:token )?length|input is too long",
+)
+
 RULES: tuple[Rule, ...] = (
     # A limit per minute or day talks of lengths and tokens too: it goes before the overflow of a window.
     _rule("rate_limit", r"tokens per (?:minute|day)|requests per (?:minute|day|second)|rate_limit_exceeded|rate limit exceeded"),
-    _rule(
-        "context_overflow",
-        r"context_length_exceeded|model_context_window_exceeded|request_too_large|prompt is too long|prompt too long"
-        r"|exceeds? the (?:available )?context (?:window|size|length)|maximum context length (?:is|of)"
-        r"|context window exceeds limit|reduce the length of the (?:messages|prompt|input)|exceeded model token limit"
-        r"|input token length too long|range of input length should be|prompt exceeds max length"
-        r"|input token count\W.{0,80}exceeds the maximum|longer than the model's context length"
-        r"|larger than the maximum context|maximum (?:prompt|input|allowed) (?:token )?length|input is too long",
-    ),
+    OVERFLOW,
     # The model made a call or an answer that does not fit its schema: nobody's request is wrong, a second try may do.
     _rule("server_error", r"\b(?:tool_use_failed|json_validate_failed)\b"),
     _rule(
@@ -76,13 +79,14 @@ RULES: tuple[Rule, ...] = (
         "auth",
         r"invalid_api_key|incorrect api key|api key not valid|api_key_invalid|authentication_error|authentication fails"
         r"|permission_denied|you didn't provide an api key|invalid_authentication",
-        400, 401, 403, 404, 422,
+        400, 401, 403, 422,
     ),
     _rule(
         "model_not_found",
-        r"model_not_found|deploymentnotfound|model_decommissioned|\bmodel\b[^.]{0,120}\b(?:does not exist|not found|decommissioned)"
+        r"model_not_found|deploymentnotfound|model_decommissioned|model not (?:exist|found)"
+        r"|\bmodel[:'\"` ]+[\w./:@-]+['\"`]* (?:is |was )?(?:does not exist|not found|has been (?:deprecated|decommissioned))"
         r"|not a valid model|no endpoints found for|unknown model|invalid model\b",
-        400, 403, 404, 410, 422,
+        400, 404, 410, 422,
     ),
     _rule("capability_mismatch", r"not support(?:ed)?\b|unsupported|no endpoints found that support", 404),
     _rule("thinking_signature_invalid", r"invalid `?(?:thinking )?signature|thought_?signature|thinking.{0,40}signature", 400),
@@ -112,38 +116,46 @@ BY_TYPE: tuple[Rule, ...] = (  # for errors inside a 200, which name no status
     _rule("rate_limit", r"rate_limit"),
 )
 
+
+def _codes(error_class: ErrorClass, *codes: str) -> dict[str, ErrorClass]:
+    return dict.fromkeys(codes, error_class)
+
+
 # `error.code` as text of four digits: https://docs.z.ai/api-reference/api-code (2026-11-20).
 BUSINESS_CODES: dict[str, ErrorClass] = {
-    **dict.fromkeys(("1000", "1001", "1002", "1003", "1004", "1110", "1111", "1112", "1121", "1220"), "auth"),
-    **dict.fromkeys(("1113", "1304", "1308", "1309", "1310", "1311"), "quota_exceeded"),
-    **dict.fromkeys(("1210", "1213", "1214", "1215"), "invalid_request"),
-    **dict.fromkeys(("1211", "1221", "1222"), "model_not_found"),
-    **dict.fromkeys(("1230", "1234"), "server_error"),
+    **_codes("auth", "1000", "1001", "1002", "1003", "1004", "1110", "1111", "1112", "1121", "1220"),
+    **_codes("quota_exceeded", "1113", "1304", "1308", "1309", "1310", "1311"),
+    **_codes("invalid_request", "1210", "1213", "1214", "1215"),
+    **_codes("model_not_found", "1211", "1221", "1222"),
+    **_codes("server_error", "1230", "1234"),
     "1261": "context_overflow",
-    **dict.fromkeys(("1300", "1301"), "content_filter"),
-    **dict.fromkeys(("1302", "1303", "1305"), "rate_limit"),
+    **_codes("content_filter", "1300", "1301"),
+    **_codes("rate_limit", "1302", "1303", "1305"),
 }
 
 # `base_resp.status_code`: https://platform.minimax.io/docs/api-reference/errorcode (2026-11-20).
 BASE_RESP_CODES: dict[str, ErrorClass] = {
-    **dict.fromkeys(("1000", "1001", "1013", "1024", "1033"), "server_error"),
-    **dict.fromkeys(("1002", "1039", "1041"), "rate_limit"),
-    **dict.fromkeys(("1004", "2049"), "auth"),
-    **dict.fromkeys(("1008", "2056"), "quota_exceeded"),
-    **dict.fromkeys(("1026", "1027"), "content_filter"),
-    **dict.fromkeys(("1042", "2013"), "invalid_request"),
+    **_codes("server_error", "1000", "1001", "1013", "1024", "1033"),
+    **_codes("rate_limit", "1002", "1039", "1041"),
+    **_codes("auth", "1004", "2049"),
+    **_codes("quota_exceeded", "1008", "2056"),
+    **_codes("content_filter", "1026", "1027"),
+    **_codes("invalid_request", "1042", "2013"),
 }
 
 # What happened, and what to do about it.
 WORDS: dict[ErrorClass, tuple[str, str]] = {
     "rate_limit": ("the provider limits the rate of requests", "wait, or spread the calls over more time or models"),
-    "auth": ("the provider refused the key", "check the adapter's key, and that it belongs to this base_url and may use this model"),
+    "auth": ("the provider refused the key", "check the adapter's key, and that it is for this base_url and model"),
     "server_error": ("the provider failed", "try again, or use a fallback model"),
     "network": ("the connection to the provider broke", "try again"),
     "context_overflow": ("the request is longer than the model takes", "shorten the history or use a model with a larger window"),
     "invalid_request": ("the provider refused the request", "change what its message names"),
     "content_filter": ("the provider's content filter stopped the request", "change the input"),
-    "model_not_found": ("the provider does not know the model or the address", "check wire_name and base_url, or run model/discover"),
+    "model_not_found": (
+        "the provider does not know the model or the address",
+        "check wire_name and base_url; model/discover lists models",
+    ),
     "quota_exceeded": ("the provider's quota or balance is used up", "top it up, or use another adapter"),
     "thinking_signature_invalid": ("the provider refused the reasoning in the history", "start the turn again without it"),
     "capability_mismatch": ("the model cannot do what the request asks for", "use another model or leave it out"),
@@ -186,8 +198,9 @@ def classify(status: int | None, found: ErrorBody) -> ErrorClass:
     """The class of an error. `status` is None where neither HTTP nor the body names one."""
     if found.business_code is not None:
         table, _, code = found.business_code.partition(":")
-        known = (BASE_RESP_CODES if table == "base_resp" else BUSINESS_CODES).get(code)
-        if known is not None and not (known == "invalid_request" and RULES[1].pattern.search(found.evidence)):
+        codes = BASE_RESP_CODES if table == "base_resp" else BUSINESS_CODES
+        known = codes.get(code)
+        if known is not None and not (known == "invalid_request" and OVERFLOW.pattern.search(found.evidence)):
             return known
     for rule in RULES:
         if (rule.statuses is None or status is None or status in rule.statuses) and rule.pattern.search(found.evidence):
@@ -222,17 +235,18 @@ def _read_text(text: str) -> ErrorBody:
     return ErrorBody(text, "", text)
 
 
-def read_error(value: Any) -> ErrorBody:
-    """An error from parsed JSON: `{"error": …}`, flat, `{"detail": …}`, `{"base_resp": …}`, a list of one, a string."""
-    if isinstance(value, list):
-        return read_error(cast("list[Any]", value)[0]) if value else ErrorBody()
+def read_error(value: Any, depth: int = 0) -> ErrorBody:
+    """An error from parsed JSON: `{"error": …}`, flat, `{"detail": …}`, `{"base_resp": …}`, a list of one, a string.
+    `depth` counts the providers behind providers whose errors were unwrapped."""
+    if isinstance(value, list) and value:
+        value = cast("list[Any]", value)[0]
     if not isinstance(value, dict):
         text = value[:_MAX_TEXT_CHARS] if isinstance(value, str) else ""
         return ErrorBody(text, "", text)
     outer = cast("dict[str, Any]", value)
     inner = _inner(outer)
     metadata = _object(inner.get("metadata"))
-    raw = _raw(metadata.get("raw"))
+    raw = _raw(metadata.get("raw"), depth + 1)
     names = ("code", "type", "status", "param")
     codes = "\n".join(str(v) for v in [*(inner.get(n) for n in names), metadata.get("error_type"), raw.codes] if v is not None)
     message = _message(inner)
@@ -269,21 +283,24 @@ def _told(held: str, message: Any) -> str:
 def _message(inner: dict[str, Any]) -> str:
     for name in ("message", "msg", "status_msg", "error_msg", "error", "detail", "title", "reason"):
         text = inner.get(name)
+        text = _object(text).get("message", text)
         if isinstance(text, str) and text.strip():
             return text.strip()
-        if isinstance(text, dict):
-            return _message(cast("dict[str, Any]", text))
     return ""
 
 
-def _raw(raw: Any) -> ErrorBody:
+def _raw(raw: Any, depth: int) -> ErrorBody:
     """A router's copy of what the provider behind it said, as text or as JSON."""
-    if isinstance(raw, str) and raw.strip():
+    if depth > _MAX_RELAYS or not raw:
+        return ErrorBody()
+    if not isinstance(raw, str):
+        return read_error(raw, depth)
+    if raw.lstrip()[:1] == "{":
         try:
-            return read_error(parse_json(raw.encode("utf-8", "replace"))[0]) if raw.lstrip()[:1] == "{" else _read_text(raw)
+            return read_error(parse_json(raw.encode("utf-8", "replace"))[0], depth)
         except ValueError:
-            return _read_text(raw)
-    return read_error(raw) if isinstance(raw, dict) and "metadata" not in raw else ErrorBody()
+            pass
+    return _read_text(raw)
 
 
 def _status(source: dict[str, Any]) -> int | None:
@@ -312,7 +329,9 @@ def _text(value: Any) -> str | None:
 
 # ---- retry-after and request ids
 
-_WAIT = re.compile(r"(?:try again|retry|available) (?:in|after) (?:about )?((?:\d+(?:\.\d+)?\s*(?:ms|h|m|s)[a-z]*\s*)+)", re.IGNORECASE)
+_WAIT = re.compile(
+    r"(?:try again|retry|available) (?:in|after) (?:about )?((?:\d+(?:\.\d+)?\s*(?:ms|h|m|s)[a-z]*\s*)+)", re.IGNORECASE
+)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|h|m|s)", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 

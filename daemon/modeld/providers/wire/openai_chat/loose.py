@@ -71,7 +71,7 @@ def read_chunk(value: dict[str, Any]) -> Chunk:
 
 def _choice(value: dict[str, Any]) -> Choice:
     return Choice(
-        index=_count(value.get("index")),
+        index=whole_number(value.get("index")),
         delta=_delta(value.get("delta")),
         finish_reason=_text_or_none(value.get("finish_reason")),
         message=_delta(value.get("message")),
@@ -129,7 +129,7 @@ def _call(value: dict[str, Any]) -> ToolCallPart:
     index = value.get("index")
     if index is None and _is_object(function):
         index = function.get("index")
-    return ToolCallPart(_count(index), _text_or_none(value.get("id")), _function(function))
+    return ToolCallPart(whole_number(index), _text_or_none(value.get("id")), _function(function))
 
 
 def _function(value: Any) -> FunctionPart | None:
@@ -146,24 +146,26 @@ def _usage(value: Any) -> WireUsage | None:
         return None
     prompt, completion = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
     return WireUsage(
-        prompt_tokens=_count(value.get("prompt_tokens")),
-        completion_tokens=_count(value.get("completion_tokens")),
-        total_tokens=_count(value.get("total_tokens")),
+        prompt_tokens=whole_number(value.get("prompt_tokens")),
+        completion_tokens=whole_number(value.get("completion_tokens")),
+        total_tokens=whole_number(value.get("total_tokens")),
         prompt_tokens_details=PromptDetails(
-            _count(prompt.get("cached_tokens")),
-            _count(prompt.get("cache_write_tokens")),
-            _count(prompt.get("cache_creation_input_tokens")),
+            whole_number(prompt.get("cached_tokens")),
+            whole_number(prompt.get("cache_write_tokens")),
+            whole_number(prompt.get("cache_creation_input_tokens")),
         )
         if _is_object(prompt)
         else None,
-        completion_tokens_details=CompletionDetails(_count(completion.get("reasoning_tokens"))) if _is_object(completion) else None,
-        prompt_cache_hit_tokens=_count(value.get("prompt_cache_hit_tokens")),
-        cached_tokens=_count(value.get("cached_tokens")),
-        cache_creation_input_tokens=_count(value.get("cache_creation_input_tokens")),
+        completion_tokens_details=CompletionDetails(whole_number(completion.get("reasoning_tokens")))
+        if _is_object(completion)
+        else None,
+        prompt_cache_hit_tokens=whole_number(value.get("prompt_cache_hit_tokens")),
+        cached_tokens=whole_number(value.get("cached_tokens")),
+        cache_creation_input_tokens=whole_number(value.get("cache_creation_input_tokens")),
     )
 
 
-def _count(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """A whole number, also where it came as text or as a fraction."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

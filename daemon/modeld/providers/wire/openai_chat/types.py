@@ -14,12 +14,16 @@ from msgspec import UNSET, UnsetType
 
 
 class PromptDetails(msgspec.Struct, gc=False):
+    """What of the prompt a cache gave or took."""
+
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
 
 
 class CompletionDetails(msgspec.Struct, gc=False):
+    """What of the completion nobody sees."""
+
     reasoning_tokens: int | None = None
 
 
@@ -37,6 +41,8 @@ class WireUsage(msgspec.Struct, gc=False):
 
 
 class FunctionPart(msgspec.Struct, gc=False):
+    """Name and arguments (JSON text) of a call, or fragments of them."""
+
     name: str | None = None
     arguments: str | None = None
 
@@ -65,6 +71,8 @@ class Delta(msgspec.Struct, gc=False):
 
 
 class Choice(msgspec.Struct, gc=False):
+    """One of the answers of a chunk: `delta` in streams, `message` otherwise."""
+
     index: int | None = None
     delta: Delta | None = None
     finish_reason: str | None = None
@@ -102,6 +110,8 @@ class ToolCallFunction(msgspec.Struct):
 
 
 class ToolCall(msgspec.Struct):
+    """A call that the model made, in the history."""
+
     id: str
     function: ToolCallFunction
     type: Literal["function"] = "function"
@@ -118,6 +128,8 @@ class ChatMessage(msgspec.Struct):
 
 
 class StreamOptions(msgspec.Struct):
+    """Usage comes in streams only where it is asked for."""
+
     include_usage: bool = True
 
 

@@ -1,0 +1,217 @@
+"""The history as Chat Completions messages.
+
+What this wire can't say is projected or left out with a warning: reasoning has no field, tool results are text, their
+media follow in a user message, an error is a word at their beginning.
+https://developers.openai.com/api/reference/resources/chat/subresources/completions/methods/create (2026-11-20)
+"""
+
+import msgspec
+
+from modeld_protocol.content import (
+    AudioBlock,
+    FileBlock,
+    ImageBlock,
+    JsonBlock,
+    Message,
+    OpaqueBlock,
+    RedactedThinkingBlock,
+    RefusalBlock,
+    ResultBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+)
+from modeld_protocol.request import CanonicalRequest
+
+from ...failure import ProviderFailure
+from ...tool_ids import wire_tool_id
+from .notes import Notes
+from .parts import DETAILS, Part, encode_media
+from .types import ChatMessage, ToolCall, ToolCallFunction
+
+_BETWEEN = "\n\n"  # of blocks that a client wrote apart; an assistant's own text blocks are one text that was interrupted
+_MEDIA = (ImageBlock, AudioBlock, FileBlock)
+_encode_json = msgspec.json.Encoder().encode
+
+
+def encode_messages(request: CanonicalRequest, system_role: str, notes: Notes) -> list[ChatMessage]:
+    """The system prompt and the history. Raises ProviderFailure for blocks where this wire can't have them."""
+    return _History(system_role, notes).encode(request)
+
+
+class _Run:
+    """What stands between two assistant messages. The results of a group must follow their calls at once and together, so
+    they go first, then the media that they held, then everything else in its order."""
+
+    __slots__ = ("attached", "others", "results")
+
+    def __init__(self) -> None:
+        self.results: list[ChatMessage] = []
+        self.attached: list[Part] = []
+        self.others: list[ChatMessage] = []
+
+    def move_to(self, messages: list[ChatMessage]) -> None:
+        messages += self.results
+        if self.attached:
+            messages.append(ChatMessage("user", self.attached))
+        messages += self.others
+
+
+class _History:
+    def __init__(self, system_role: str, notes: Notes) -> None:
+        self._system_role = system_role
+        self._notes = notes
+
+    def encode(self, request: CanonicalRequest) -> list[ChatMessage]:
+        given = request.messages
+        messages = [Message("user", given)] if isinstance(given, str) else given
+        encoded: list[ChatMessage] = []
+        start = self._encode_system(request.system_prompt, messages, encoded)
+        run = _Run()
+        for number in range(start, len(messages)):
+            message = messages[number]
+            if message.role != "assistant":
+                self._encode_input(message, number, run)
+                continue
+            if run.results or run.others:
+                run.move_to(encoded)
+                run = _Run()
+            answer = self._encode_answer(message, number)
+            if answer is not None:
+                encoded.append(answer)
+        run.move_to(encoded)
+        return encoded
+
+    def _encode_system(self, prompt: str | None, messages: list[Message], encoded: list[ChatMessage]) -> int:
+        """The system prompt and leading system messages as one message; returns where the rest begins."""
+        texts = [prompt] if prompt else []
+        start = 0
+        while start < len(messages) and messages[start].role == "system":
+            texts.append(self._text_of(messages[start], start))
+            start += 1
+        text = _BETWEEN.join(text for text in texts if text)
+        if text:
+            encoded.append(ChatMessage(self._system_role, text))
+        return start
+
+    def _text_of(self, message: Message, number: int) -> str:
+        """The text of a message that can hold nothing else."""
+        if isinstance(message.content, str):
+            return message.content
+        texts: list[str] = []
+        for place, block in enumerate(message.content):
+            if isinstance(block, TextBlock | RefusalBlock):
+                texts.append(block.text)
+            elif isinstance(block, JsonBlock):
+                texts.append(_encode_json(block.value).decode())
+            else:
+                self._drop(block, f"messages[{number}].content[{place}]")
+        return _BETWEEN.join(texts)
+
+    def _drop(self, block: object, path: str) -> None:
+        kind = str(getattr(block, "__struct_config__").tag)  # noqa: B009  # the type checker knows no such attribute
+        self._notes.add("content_dropped", f"{kind} has no place here on this wire; it was left out", path)
+
+    # ---- user, tool and later system messages
+
+    def _encode_input(self, message: Message, number: int, run: _Run) -> None:
+        content = message.content
+        if message.role == "system":
+            run.others.append(ChatMessage(self._system_role, self._text_of(message, number)))
+        elif isinstance(content, str):
+            if message.role == "tool":
+                raise ProviderFailure("invalid_request", f"messages[{number}]: a tool message holds tool_result blocks, not text")
+            run.others.append(ChatMessage("user", content))
+        elif len(content) == 1 and isinstance(content[0], TextBlock):
+            run.others.append(ChatMessage("user", content[0].text))
+        else:
+            self._encode_parts(message, number, run)
+
+    def _encode_parts(self, message: Message, number: int, run: _Run) -> None:
+        parts: list[Part] = []
+        texts: list[str] = []
+        results = len(run.results)
+        for place, block in enumerate(message.blocks()):
+            path = f"messages[{number}].content[{place}]"
+            if isinstance(block, ToolResultBlock):
+                run.results.append(self._encode_result(block, path, run))
+            elif isinstance(block, _MEDIA):
+                self._check_detail(block, path)
+                parts.append(encode_media(block, path))
+            elif isinstance(block, TextBlock | RefusalBlock | JsonBlock):
+                text = _encode_json(block.value).decode() if isinstance(block, JsonBlock) else block.text
+                texts.append(text)
+                parts.append({"type": "text", "text": text})
+            elif isinstance(block, ToolUseBlock):
+                raise ProviderFailure("invalid_request", f"{path}: tool_use belongs into an assistant message; move it there")
+            else:
+                self._drop(block, path)
+        if len(texts) == len(parts):
+            if parts or len(run.results) == results:
+                run.others.append(ChatMessage("user", _BETWEEN.join(texts)))
+        else:
+            run.others.append(ChatMessage("user", parts))
+
+    def _check_detail(self, block: ImageBlock | AudioBlock | FileBlock, path: str) -> None:
+        if block.detail is not None and not (isinstance(block, ImageBlock) and block.detail in DETAILS):
+            self._notes.add("parameter_ignored", "this detail is unknown to this wire; it was left out", path)
+
+    def _encode_result(self, block: ToolResultBlock, path: str, run: _Run) -> ChatMessage:
+        content = block.content
+        text = content if isinstance(content, str) else self._result_text(content, path, run)
+        if block.is_error:
+            text = f"Error: {text}" if text else "Error"
+            self._notes.add("content_projected", "this wire has no is_error; the result's text says so", path)
+        return ChatMessage("tool", text, tool_call_id=wire_tool_id(block.tool_use_id))
+
+    def _result_text(self, blocks: list[ResultBlock], path: str, run: _Run) -> str:
+        texts: list[str] = []
+        for place, block in enumerate(blocks):
+            if isinstance(block, TextBlock):
+                texts.append(block.text)
+            elif isinstance(block, JsonBlock):
+                texts.append(_encode_json(block.value).decode())
+            else:
+                inner = f"{path}.content[{place}]"
+                self._check_detail(block, inner)
+                run.attached.append(encode_media(block, inner))
+                texts.append(f"[attachment {len(run.attached)} of the next user message]")
+                self._notes.add("content_projected", "tool results are text on this wire; media follow in a user message", inner)
+        return _BETWEEN.join(texts)
+
+    # ---- assistant messages
+
+    def _encode_answer(self, message: Message, number: int) -> ChatMessage | None:
+        """None where nothing is left to say: this wire refuses an assistant message without content and calls."""
+        content = message.content
+        if isinstance(content, str):
+            return ChatMessage("assistant", content) if content else None
+        if len(content) == 1 and isinstance(content[0], TextBlock):
+            return ChatMessage("assistant", content[0].text) if content[0].text else None
+        texts: list[str] = []
+        calls: list[ToolCall] = []
+        for place, block in enumerate(content):
+            if isinstance(block, TextBlock | RefusalBlock):
+                texts.append(block.text)
+            elif isinstance(block, ToolUseBlock):
+                calls.append(ToolCall(wire_tool_id(block.id), ToolCallFunction(block.name, _encode_json(block.input).decode())))
+            elif isinstance(block, JsonBlock):
+                texts.append(_encode_json(block.value).decode())
+            else:
+                self._leave_out(block, f"messages[{number}].content[{place}]")
+        text = "".join(texts)
+        if calls:
+            return ChatMessage("assistant", text or None, tool_calls=calls)
+        return ChatMessage("assistant", text) if text else None
+
+    def _leave_out(self, block: object, path: str) -> None:
+        # A quirk that sends reasoning back (reasoning_content, reasoning, reasoning_details) would begin here.
+        if isinstance(block, ThinkingBlock | RedactedThinkingBlock):
+            self._notes.add("content_dropped", "this wire has no field for reasoning; it was left out", path)
+        elif isinstance(block, OpaqueBlock):
+            self._notes.add("content_dropped", "another provider's own block can't be sent on this wire; it was left out", path)
+        elif isinstance(block, ToolResultBlock):
+            raise ProviderFailure("invalid_request", f"{path}: tool_result belongs into a tool or user message; move it there")
+        else:
+            self._drop(block, path)
