@@ -68,8 +68,10 @@ def _value(schema: Any, root: Any, name: str, depth: int) -> Any:
 
 def _first_real(options: list[Any]) -> Any:
     """The first alternative that isn't null: null is valid and says nothing."""
-    real = [option for option in options if not (isinstance(option, dict) and cast("Schema", option).get("type") == "null")]
-    return (real or options)[0]
+    for one in options:
+        if not isinstance(one, dict) or cast("Schema", one).get("type") != "null":
+            return cast(Any, one)
+    return options[0]
 
 
 def _resolved(schema: Any, root: Any) -> Schema:
@@ -86,7 +88,7 @@ def _resolved(schema: Any, root: Any) -> Schema:
 
 
 def _pointed(root: Any, reference: str) -> Schema:
-    node = root
+    node: Any = root
     for part in reference.removeprefix("#").strip("/").split("/"):
         if part:
             key = part.replace("~1", "/").replace("~0", "~")

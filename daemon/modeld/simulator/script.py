@@ -13,7 +13,7 @@ class _Step(msgspec.Struct, tag_field="type", frozen=True, forbid_unknown_fields
     """Base of every step; the tag field is `type`."""
 
 
-class TextStep(_Step, tag="text"):
+class TextStep(_Step, tag="text", frozen=True):
     """Visible text. A string is streamed word by word, a list piece by piece as it stands."""
 
     text: str | list[str]
@@ -23,7 +23,7 @@ class TextStep(_Step, tag="text"):
         return split_words(self.text) if isinstance(self.text, str) else self.text
 
 
-class ThinkingStep(_Step, tag="thinking"):
+class ThinkingStep(_Step, tag="thinking", frozen=True):
     """Reasoning as text. Without a `signature` the wire makes one that it can check when the block comes back."""
 
     text: str | list[str]
@@ -34,13 +34,13 @@ class ThinkingStep(_Step, tag="thinking"):
         return split_words(self.text) if isinstance(self.text, str) else self.text
 
 
-class RedactedThinkingStep(_Step, tag="redacted_thinking"):
+class RedactedThinkingStep(_Step, tag="redacted_thinking", frozen=True):
     """Reasoning that only the provider can read."""
 
     data: str = "c2ltdWxhdGVkIHJlYXNvbmluZw=="
 
 
-class ToolCallStep(_Step, tag="tool_call"):
+class ToolCallStep(_Step, tag="tool_call", frozen=True):
     """A call of a tool. `fragments`, where given, are the literal pieces of the arguments and need not be valid JSON."""
 
     name: str
@@ -60,7 +60,7 @@ class ToolCallStep(_Step, tag="tool_call"):
         return [text[start : start + 8] for start in range(0, len(text), 8)]
 
 
-class RefusalStep(_Step, tag="refusal"):
+class RefusalStep(_Step, tag="refusal", frozen=True):
     """The model declines; `text` is its explanation."""
 
     text: str = "I can't help with that."
@@ -184,7 +184,7 @@ def parse_scenario(data: bytes, name: str = "scenario") -> Scenario:
     import yaml
 
     try:
-        raw = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        raw = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - safe loaders both
         return msgspec.convert({} if raw is None else raw, Scenario)
     except (yaml.YAMLError, msgspec.ValidationError, RecursionError, ValueError) as error:
         raise ScenarioError(f"{name}: {error}. See `modeld simulate --list` for the names of scripts and faults") from error
