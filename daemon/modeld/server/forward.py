@@ -33,8 +33,8 @@ class LifecycleWatch:
     def __init__(self) -> None:
         self.shut_down = False
         self.exited = False
-        self._pending = b""
-        self._skip = 0
+        self._pending: bytes = b""
+        self._skip: int = 0
         self._lost = False
 
     def feed(self, data: bytes) -> None:
@@ -52,7 +52,7 @@ class LifecycleWatch:
             length = _content_length(data[start:end])
             if length is None:
                 self._lost = True
-                return
+                break
             stop = end + 4 + length
             if length <= MAX_WATCHED_BYTES:
                 if stop > len(data):
@@ -60,7 +60,7 @@ class LifecycleWatch:
                 self._judge(data[end + 4 : stop])
             start = stop
         self._skip = max(0, start - len(data))
-        self._pending = data[start:]
+        self._pending = b"" if self._lost else data[start:]
 
     def _judge(self, body: bytes) -> None:
         if b'"exit"' not in body and b'"shutdown"' not in body:

@@ -62,7 +62,7 @@ def claim(path: str | os.PathLike[str], wait_s: float = CLAIM_WAIT_S) -> Instanc
     name = os.path.abspath(path)
     if len(os.fsencode(name)) > MAX_SOCKET_PATH_BYTES:
         raise InstanceError(
-            f"{name} is too long for a socket (at most {MAX_SOCKET_PATH_BYTES} bytes); give a shorter --socket or MODELD_RUNTIME_DIR"
+            f"{name} is longer than a socket's path may be ({MAX_SOCKET_PATH_BYTES} bytes); give another --socket"
         )
     prepare_directory(os.path.dirname(name))
     _check_place(name)
