@@ -27,8 +27,17 @@ class SseDecoder:
     UpstreamError("too_large"), after the frames before it have been returned.
     """
 
-    __slots__ = ("_after_cr", "_head", "_line_bytes", "_max_event_bytes", "_max_line_bytes", "_rare", "_safe_bytes", "_tail")
-    __slots__ += ("_too_large",)
+    __slots__ = (
+        "_after_cr",
+        "_head",
+        "_line_bytes",
+        "_max_event_bytes",
+        "_max_line_bytes",
+        "_rare",
+        "_safe_bytes",
+        "_tail",
+        "_too_large",
+    )
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_line_bytes = max_line_bytes

@@ -1,0 +1,80 @@
+"""The head of a request as bytes, and the one place where a credential becomes a header. Pure."""
+
+import re
+from typing import Final
+
+from .. import __version__
+from .contract import HttpRequest, UpstreamError
+from .guard import authority, is_target
+
+_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_OURS: Final = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "upgrade", "te"}
+)
+_BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+def encode_head(request: HttpRequest) -> bytes:
+    """Request line and headers, through to the blank line. Raises UpstreamError("protocol") for what can't be sent."""
+    if not is_target(request.target) or not _NAME.fullmatch(request.method):
+        raise UpstreamError(
+            "protocol", "the request's path or method holds characters that HTTP has no place for; check base_url"
+        )
+    lines = [f"{request.method} {request.target} HTTP/1.1\r\nhost: {authority(request.origin)}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in full_headers(request)]
+    if request.body or request.method not in _BODILESS:
+        lines.append(f"content-length: {len(request.body)}\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+def full_headers(request: HttpRequest) -> list[tuple[str, str]]:
+    """The request's headers with those that are the client's: encoding, user agent and the credential.
+
+    Raises UpstreamError("protocol") where the credential isn't meant for this origin, and for headers that could change
+    where the request ends or where it goes.
+    """
+    credential = request.credential
+    secret_name = "" if credential is None else credential.header.lower()
+    headers = [("accept-encoding", "identity" if request.stream else "gzip")]
+    has_agent = False
+    for name, value in request.headers:
+        lowered = name.lower()
+        if lowered in _OURS:
+            raise UpstreamError("protocol", f"the header {lowered} is the daemon's own; remove it from the configured headers")
+        if lowered == secret_name:
+            continue
+        has_agent = has_agent or lowered == "user-agent"
+        _check_header(name, value)
+        headers.append((name, value))
+    if not has_agent:
+        headers.append(("user-agent", f"modeld/{__version__}"))
+    if credential is not None:
+        headers.append(_credential_header(request))
+    return headers
+
+
+def _credential_header(request: HttpRequest) -> tuple[str, str]:
+    credential = request.credential
+    assert credential is not None
+    if str(request.origin) not in credential.allowed_origins:
+        allowed = ", ".join(sorted(credential.allowed_origins)) or "no origin"
+        raise UpstreamError(
+            "protocol",
+            f"the key from {credential.source} may be sent to {allowed}, not to {request.origin}; give this provider its own key",
+        )
+    value = credential.prefix + credential.secret.reveal()
+    if not _NAME.fullmatch(credential.header) or not _VALUE.fullmatch(value) or value != value.strip():
+        raise UpstreamError(
+            "protocol",
+            f"the key from {credential.source} holds a line break, a space at an end or a character that a header can't carry; "
+            "store it again without",
+        )
+    return credential.header, value
+
+
+def _check_header(name: str, value: str) -> None:
+    if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        shown = name if _NAME.fullmatch(name) else repr(name[:40])
+        raise UpstreamError("protocol", f"the header {shown} holds a line break or a character that HTTP can't carry; correct it")
