@@ -1,0 +1,110 @@
+"""The conversation on its way to the provider: roles, merging, the order within a turn, system words in the middle."""
+
+from typing import Literal
+
+from modeld_protocol.content import AudioBlock, Block, FileBlock, ImageBlock, Message
+from modeld_protocol.usage import Warning
+
+from ...failure import ProviderFailure
+from .blocks import BlockEncoder
+from .types import MARKABLE, BlockParam, MarkableParam, MessageParam, TextParam, ToolResultParam
+
+_WireRole = Literal["user", "assistant"]
+_PLAIN_ROLES = ("user", "assistant")
+
+
+class History:
+    """Messages in the wire's form. `system` holds what was said as system before anything else; `wanted_marks` the blocks at
+    which clients asked for a cache marker, in order."""
+
+    def __init__(self, blocks: BlockEncoder) -> None:
+        self.system: list[str] = []
+        self.messages: list[MessageParam] = []
+        self.wanted_marks: list[MarkableParam] = []
+        self._blocks = blocks
+
+    def add_all(self, messages: str | list[Message]) -> None:
+        """Encode a whole conversation. Raises ProviderFailure."""
+        if isinstance(messages, str):
+            messages = [Message("user", messages)]
+        out = self.messages
+        last: str | None = None
+        for number, message in enumerate(messages):
+            role, content = message.role, message.content
+            # Most of any history: a string that starts a turn of its own.
+            if type(content) is str and role != last and message.metadata is None and role in _PLAIN_ROLES:
+                if content and not content.isspace():
+                    out.append(MessageParam(role, content))
+                    last = role
+                continue
+            self._add(message, number)
+            last = out[-1].role if out else None
+
+    def _add(self, message: Message, number: int) -> None:
+        if message.role == "system":
+            self._add_system(message, number)
+            return
+        role: _WireRole = "assistant" if message.role == "assistant" else "user"
+        encode = self._blocks.encode
+        params = [encode(block, role, f"messages[{number}].content[{at}]") for at, block in enumerate(message.blocks())]
+        self._append(role, [param for param in params if param is not None], wants_mark=_wants_mark(message))
+
+    def _add_system(self, message: Message, number: int) -> None:
+        path = f"messages[{number}]"
+        texts = [text for block in message.blocks() if (text := self._system_text(block, path)) is not None]
+        if not texts:
+            return
+        if not self.messages:
+            self.system += [text.text for text in texts]
+            return
+        self._blocks.warnings.append(
+            Warning("content_projected", "a system message in the middle of the conversation is sent as the user's words", path)
+        )
+        self._append("user", list(texts), wants_mark=_wants_mark(message))
+
+    def _system_text(self, block: Block, path: str) -> TextParam | None:
+        if isinstance(block, ImageBlock | AudioBlock | FileBlock):
+            raise ProviderFailure("capability_mismatch", f"{path}: system messages hold text only; move media to a user message")
+        param = self._blocks.encode(block, "system", path)
+        return param if isinstance(param, TextParam) else None
+
+    def _append(self, role: _WireRole, params: list[BlockParam], *, wants_mark: bool) -> None:
+        if not params:
+            return
+        if wants_mark:
+            last = next((param for param in reversed(params) if isinstance(param, MARKABLE)), None)
+            if last is not None:
+                self.wanted_marks.append(last)
+        out = self.messages
+        if out and out[-1].role == role:
+            before = out[-1].content
+            params = [*([TextParam(before)] if isinstance(before, str) else before), *params]
+            out[-1].content = params
+        else:
+            out.append(MessageParam(role, params))
+        if role == "user" and not isinstance(params[0], ToolResultParam):
+            # All results of a turn come before anything else of the next user message.
+            params.sort(key=lambda param: not isinstance(param, ToolResultParam))
+
+    # ---- what the rest of the request depends on
+
+    def ends_with_prefill(self) -> bool:
+        """Whether the model is asked to go on with words put in its mouth; a paused turn, which ends in a block of the
+        provider's own, isn't that."""
+        if not self.messages or self.messages[-1].role != "assistant":
+            return False
+        content = self.messages[-1].content
+        return isinstance(content, str) or (isinstance(content[-1], TextParam) and not any(isinstance(b, dict) for b in content))
+
+    def open_call_without_thinking(self) -> bool:
+        """Whether the last thing is a tool's result for a turn of the model that doesn't begin with thinking."""
+        if len(self.messages) < 2 or self.messages[-1].role != "user":
+            return False
+        results, turn = self.messages[-1].content, self.messages[-2].content
+        if isinstance(results, str) or not isinstance(results[0], ToolResultParam):
+            return False
+        return isinstance(turn, str) or isinstance(turn[0], MARKABLE)
+
+
+def _wants_mark(message: Message) -> bool:
+    return message.metadata is not None and message.metadata.get("cache") is True
