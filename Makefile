@@ -36,7 +36,7 @@ test: $(VENV)/test lint  ## every check that a change must pass
 lint: $(VENV)/test  ## types, style, layers
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache > .venv/lint-imports.log || (cat .venv/lint-imports.log; false)
 
 nightly: $(VENV)/test  ## the long runs: soak, fuzzing, races by the thousand

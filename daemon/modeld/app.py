@@ -3,33 +3,31 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from modeld_protocol import IR_VERSION, PROTOCOL_VERSIONS
+
 from modeld_protocol.config import ConfigChanged, DaemonStatus
 from modeld_protocol.events import AvailabilityChanged
-from modeld_protocol.lifecycle import FEATURES
 
 from . import __version__, limits
 from .clock import SYSTEM, Clock
-from .config.load import render
 from .config.reload import ConfigSource
 from .credentials.redact import Redactor
-from .observe.log import LEVELS, configure, logger
+from .observe.log import logger
 from .runtime import Runtime
+from .server.connection import Phase
 from .server.errors import RpcError, shutting_down
 from .server.handlers.config import ConfigHandlers
 from .server.handlers.daemon import DaemonHandlers
 from .server.handlers.model import ModelHandlers
 from .server.handlers.provider import ProviderHandlers
-from .server.listener import Identity, Listener
+from .server.handshake import DaemonIdentity
+from .server.listener import Listener
 from .server.router import Router
 
-EXIT_OK = 0
-EXIT_FAILED = 1
 _log = logger("daemon")
 
 
@@ -47,42 +45,49 @@ class Options(msgspec.Struct, frozen=True):
 class Daemon:
     """Everything that lives as long as the process."""
 
-    def __init__(self, options: Options, source: ConfigSource, environment: Mapping[str, str], clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self,
+        options: Options,
+        source: ConfigSource,
+        environment: Mapping[str, str],
+        redactor: Redactor,
+        clock: Clock = SYSTEM,
+    ) -> None:
         self.options = options
         self.source = source
         self.clock = clock
         self.daemon_id = clock.new_id("dmn")
         self.started = clock.monotonic()
         self.draining = False
-        self.redactor = Redactor()
-        self.runtime = Runtime(source.config, environment=environment, clock=clock, redactor=self.redactor)
+        self.runtime = Runtime(source.config, environment=environment, clock=clock, redactor=redactor)
         self.runtime.on_availability = self._announce_availability
         self.router = Router(self._admission)
-        self.listener = Listener(
-            self.router,
-            Identity(__version__, self.daemon_id, self.runtime.epoch, list(PROTOCOL_VERSIONS), IR_VERSION, list(FEATURES)),
-        )
+        self.identity = DaemonIdentity(self.daemon_id, self.runtime.epoch, __version__)
+        self.listener = Listener(self.router, self.identity, clock=clock)
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         ModelHandlers(self.runtime).register(self.router)
         ProviderHandlers(self.runtime).register(self.router)
-        ConfigHandlers(self.source, self.apply_config).register(self.router)
+        ConfigHandlers(self.source).register(self.router)
         DaemonHandlers(self.status, self.stop).register(self.router)
         self.source.on_change = self.apply_config
 
     # ---- config
 
-    def apply_config(self, change: ConfigChanged) -> None:
+    def apply_config(self, change: ConfigChanged, words: str) -> None:
         """A config was read: put it in force if it is good, and tell every client either way."""
-        if change.applied:
-            self.runtime.apply(self.source.config)
-            _log.info("config applied", version=change.version)
-        else:
-            _log.warning("config not applied", problems=render(change.problems))
-        self.listener.broadcast("config/changed", change)
+        if change.applied and self.runtime.snapshot.version != change.version:
+            self.runtime.apply(self.source.config, change.version)
+        (_log.info if change.applied else _log.warning)(f"config: {words}", version=change.version)
+        self._broadcast("config/changed", change)
 
     def _announce_availability(self, change: AvailabilityChanged) -> None:
-        self.listener.broadcast("availability/changed", change)
+        self._broadcast("availability/changed", change)
+
+    def _broadcast(self, method: str, params: Any) -> None:
+        for connection in tuple(self.listener.connections):
+            if connection.phase is Phase.READY:
+                connection.notify(method, params)
 
     # ---- the end
 
@@ -112,19 +117,22 @@ class Daemon:
 
     async def _drain(self) -> None:
         """No new connections and calls; running ones get their time, then they are cancelled and still get their reply."""
-        _log.info("draining", running=self.listener.requests_running)
+        _log.info("draining", running=self._requests_in_flight())
         self.listener.stop_accepting()
-        try:
-            async with asyncio.timeout(limits.DRAIN_S):
-                await self._until_quiet()
-        except TimeoutError:
-            pass
-        self.listener.cancel_all()
-        await self.listener.flush(0.5)
+        await self._until_quiet(limits.DRAIN_S)
+        self._forced.clear()
+        for connection in tuple(self.listener.connections):
+            connection.cancel_requests()
+        await self._until_quiet(0.5)
 
-    async def _until_quiet(self) -> None:
-        while self.listener.requests_running and not self._forced.is_set():
+    async def _until_quiet(self, patience_s: float) -> None:
+        """Wait until nothing is in flight, for so long at most; a second request to stop ends the wait."""
+        deadline = self.clock.monotonic() + patience_s
+        while self._requests_in_flight() and not self._forced.is_set() and self.clock.monotonic() < deadline:
             await asyncio.sleep(0.01)
+
+    def _requests_in_flight(self) -> int:
+        return sum(connection.requests_in_flight for connection in self.listener.connections)
 
     async def _leave_when_idle(self) -> None:
         """Idle exit: nobody connected and nothing running for the whole time."""
@@ -157,7 +165,7 @@ class Daemon:
             config_valid=self.source.valid,
             clients=len(self.listener.connections),
             running_calls=running,
-            queued_calls=max(0, self.listener.calls_admitted - running),
+            queued_calls=self.runtime.calls_waiting,
             calls_total=self.runtime.calls_total,
             rss_bytes=_rss_bytes(),
             providers={provider.name: provider.availability for provider in self.runtime.providers()},
@@ -181,11 +189,6 @@ def new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-def open_log(level: str) -> None:
-    """Send the log to stderr at `level`."""
-    configure(level if level in LEVELS else "warning", sys.stderr, Redactor())
 
 
 def handle_signals(daemon: Daemon) -> None:

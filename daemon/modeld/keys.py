@@ -3,36 +3,61 @@
 from collections import ChainMap
 from collections.abc import Mapping
 
+from .config.redacted import key_source
 from .config.schema import AdapterConfig
 from .credentials.redact import Redactor
-from .credentials.secret import Credential
-from .credentials.sources import KeySources, Missing
+from .credentials.secret import Credential, Secret
+from .credentials.sources import KeySources, Missing, find_key
 from .providers.catalog import ProviderRow
 from .providers.failure import ProviderFailure
 from .providers.link import CredentialSource
 from .upstream.contract import Origin
 
+Env = Mapping[str, str]
+
 
 class KeyRing:
-    """Makes the credential source of each adapter. A value that a client lends counts only under a variable name that the
+    """Makes the credential source of each adapter. A value that a client lends counts only under the variable that the
     config or the catalog already names for that adapter, and goes to that adapter's origin alone."""
 
-    def __init__(self, redactor: Redactor, sources: KeySources) -> None:
-        self._redactor = redactor
+    def __init__(self, sources: KeySources, redactor: Redactor, environment: Env) -> None:
         self._sources = sources
+        self._redactor = redactor
+        self._environment = environment
 
-    def source(self, adapter: AdapterConfig, row: ProviderRow, origin: Origin, environment: Mapping[str, str]) -> CredentialSource:
+    def source(self, adapter: AdapterConfig, row: ProviderRow, origin: Origin) -> CredentialSource:
         """The credential source of one adapter."""
-        allowed = frozenset((str(origin),))
+        origins = frozenset((str(origin),))
 
-        async def credential(env: Mapping[str, str]) -> Credential | None:
-            lookup = ChainMap(dict(env), dict(environment)) if env else environment
-            found = await self._sources.resolve(adapter, row.key_env, lookup)
+        async def credential(env: Env) -> Credential | None:
+            found = await self._sources.resolve(adapter, row.key_env, self._seen_by(env))
+            if found is None:
+                return None
             if isinstance(found, Missing):
-                if not row.needs_key and not found.named:
-                    return None
                 raise ProviderFailure("not_configured", found.message)
             self._redactor.add(found.reveal())
-            return Credential(found, row.key_header, row.key_prefix, allowed, adapter.name)
+            return Credential(found, row.key_header, row.key_prefix, origins, adapter.name)
 
         return credential
+
+    def rejected(self, adapter: AdapterConfig) -> None:
+        """The provider refused the key: a command or the keyring is asked again at the next call."""
+        self._sources.forget(adapter)
+
+    def missing(self, adapter: AdapterConfig, row: ProviderRow, env: Env) -> str | None:
+        """Why the adapter has no key, None where it has one or may get one by asking."""
+        found = find_key(adapter, row.key_env, self._seen_by(env))
+        return found.message if isinstance(found, Missing) else None
+
+    def describe(self, adapter: AdapterConfig, row: ProviderRow) -> str | None:
+        """Where the key comes from, in words."""
+        return key_source(adapter, row.key_env)
+
+    def learn(self, adapter: AdapterConfig, row: ProviderRow) -> None:
+        """Tell the redactor what is known without asking, before anything can print it."""
+        found = find_key(adapter, row.key_env, self._environment)
+        if isinstance(found, Secret):
+            self._redactor.add(found.reveal())
+
+    def _seen_by(self, env: Env) -> Env:
+        return ChainMap(dict(env), dict(self._environment)) if env else self._environment

@@ -5,10 +5,10 @@ the one it began with.
 """
 
 import os
-from collections import ChainMap
 from collections.abc import Callable, Mapping
 
 import msgspec
+
 from modeld_protocol.content import Message
 from modeld_protocol.events import AvailabilityChanged, CallCompleted, CallFailed, TraceEvent
 from modeld_protocol.model import (
@@ -24,8 +24,9 @@ from modeld_protocol.response import CanonicalResponse
 
 from .clock import SYSTEM, Clock
 from .config.schema import AdapterConfig, Config
-from .keys import KeyRing
 from .credentials.redact import Redactor
+from .credentials.sources import KeySources
+from .keys import KeyRing
 from .observe.log import logger
 from .providers.adapter import WireAdapter
 from .providers.call import Call
@@ -70,18 +71,19 @@ class Runtime:
         self.redactor = redactor or Redactor()
         self.calls_total = 0
         self.calls_running = 0
+        self.calls_waiting = 0
         self.on_availability: Callable[[AvailabilityChanged], None] = lambda _change: None
-        self._environment = environment
         self._transport = transport or _direct_transport()
         self._availability = Availability(clock.monotonic)
-        self._keys = KeyRing(self.redactor, clock)
+        self._keys = KeyRing(KeySources(clock=clock), self.redactor, environment)
         self.snapshot = self._build(config, 1, {})
 
     # ---- the snapshot
 
-    def apply(self, config: Config) -> Snapshot:
+    def apply(self, config: Config, version: int) -> Snapshot:
         """Make `config` what new calls see; running calls keep what they began with."""
-        self.snapshot = self._build(config, self.snapshot.version + 1, self.snapshot.adapters)
+        self.snapshot = self._build(config, version, self.snapshot.adapters)
+        self._availability.forget(config.adapters.keys())
         return self.snapshot
 
     def _build(self, config: Config, version: int, previous: dict[str, ProviderAdapter]) -> Snapshot:
@@ -95,12 +97,13 @@ class Runtime:
     def _adapter(self, config: AdapterConfig) -> ProviderAdapter:
         row = row_of(config.type)
         endpoint = endpoint_of(config, row)
+        self._keys.learn(config, row)
         link = Link(
             config.name,
             endpoint,
             wire_of(row.wire),
             self._transport_for(config),
-            self._keys.source(config, row, endpoint.origin, self._environment),
+            self._keys.source(config, row, endpoint.origin),
             self.clock,
             self.redactor,
         )
@@ -223,7 +226,7 @@ class Runtime:
 
     def _missing(self, provider: str, env: Env | None) -> str | None:
         adapter = self.snapshot.config.adapters[provider]
-        return self._keys.missing(adapter, row_of(adapter.type), ChainMap(dict(env or {}), dict(self._environment)))
+        return self._keys.missing(adapter, row_of(adapter.type), env or {})
 
     # ---- counting and discovery
 

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import msgspec
+
 from modeld_client import Client
 from modeld_client.errors import RequestFailed
 from modeld_protocol.content import Message
@@ -22,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     if not sys.stdin.isatty():
         prompt = "\n\n".join(part for part in (prompt, sys.stdin.read().strip()) if part)
     if not prompt:
-        print("modeld: ask what? For example: modeld ask \"Why is the sky blue?\"", file=sys.stderr)
+        print('modeld: ask what? For example: modeld ask "Why is the sky blue?"', file=sys.stderr)
         return 2
     with connect(options) as client:
         if options.json:
@@ -49,7 +50,9 @@ def fields(options: argparse.Namespace) -> dict[str, Any]:
     }
     if options.think:
         mode = options.think if options.think in ("adaptive", "off") else "on"
-        given["thinking"] = Thinking(mode, effort=options.think if mode == "on" else None, display="summarized" if mode != "off" else None)
+        given["thinking"] = Thinking(
+            mode, effort=options.think if mode == "on" else None, display="summarized" if mode != "off" else None
+        )
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -6,29 +6,31 @@ import sys
 from pathlib import Path
 
 import msgspec
+
 from modeld_protocol.config import CheckResult
 
-from ..config.load import load, render
-from ..config.locations import config_path
-from ..providers.catalog import known_types
+from ..config.load import render
+from ..config.locations import config_place
+from .options import add_common
+from .surroundings import surroundings
 
 
 def run(arguments: list[str]) -> int:
     """Print what is wrong; 1 where something must be mended, 0 where warnings or nothing is left."""
     parser = argparse.ArgumentParser(prog="modeld --check-config", description=__doc__)
-    parser.add_argument("--check-config", metavar="FILE", nargs="?", const="", default="")
-    parser.add_argument("--config", metavar="FILE")
+    parser.add_argument("--check-config", action="store_true")
     parser.add_argument("--json", action="store_true", help="problems as JSON")
-    options, rest = parser.parse_known_args(arguments)
-    given = options.check_config or (rest[0] if rest and not rest[0].startswith("-") else None) or options.config
-    file = Path(given) if given else config_path(os.environ)
-    config, problems = load(file, known_types(), os.environ)
-    valid = config is not None
+    parser.add_argument("file", metavar="FILE", nargs="?")
+    add_common(parser)
+    options = parser.parse_args(arguments)
+    file = Path(options.file) if options.file else config_place(options.config, os.environ).path
+    config, problems = surroundings().load(file)
     if options.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(CheckResult(valid, problems))).decode() + "\n")
-        return 0 if valid else 1
+        result = CheckResult(config is not None, problems)
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
+        return int(config is None)
     for line in render(problems):
         print(line)
-    if valid and not problems:
+    if not problems:
         print(f"{file}: no problems")
-    return 0 if valid else 1
+    return int(config is None)

@@ -4,8 +4,9 @@ import argparse
 import sys
 
 import msgspec
-from modeld_client import Client
 from rich.console import Console
+
+from modeld_client import Client
 
 from .ask import connect
 from .terminal import console, money, table, tokens

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 import msgspec
+
 from modeld_client import Client
 from modeld_client.errors import DaemonUnavailable
 from modeld_protocol.config import DaemonStatus

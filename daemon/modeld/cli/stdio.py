@@ -18,4 +18,4 @@ def run(arguments: list[str]) -> int:
             print(f"modeld: ignoring the argument {word}", file=sys.stderr)
     from ..server.forward import forward
 
-    return forward(socket_of(options), daemon_arguments(options))
+    return forward(str(socket_of(options)), daemon_arguments(options))

@@ -5,6 +5,7 @@ import sys
 import time
 
 import msgspec
+
 from modeld_client import Client
 from modeld_client.errors import DaemonUnavailable
 from modeld_client.launch import connect

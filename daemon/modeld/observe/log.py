@@ -1,83 +1,106 @@
-"""Structured logs: one JSON object a line on stderr, context bound to child loggers, every line scrubbed of keys.
+"""Structured logs: one JSON object a line, context bound to child loggers, every line scrubbed of keys.
 
 What is logged are ids, names, classes, counts and times. Bodies, prompts, reasoning and tool arguments never are.
+Carried by the standard library's logging, below the logger `modeld`; quiet until `configure` opens it.
 """
 
-import sys
+import logging
 import time
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import msgspec
 
 from ..credentials.redact import Redactor
 
-Level = Literal["debug", "info", "warning", "error"]
-LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "off": 100}
-
-
-class _Sink:
-    """Where the lines of this process go; set once by the application, quiet until then."""
-
-    threshold = LEVELS["off"]
-    stream: TextIO = sys.stderr
-    redactor: Redactor | None = None
+LEVELS: dict[str, int] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "off": logging.CRITICAL + 10,
+}
+_ROOT = logging.getLogger("modeld")
+_ROOT.addHandler(logging.NullHandler())
 
 
 def configure(level: str, stream: TextIO, redactor: Redactor) -> None:
     """Open the log: `level` and above goes to `stream`."""
-    _Sink.threshold = LEVELS[level]
-    _Sink.stream = stream
-    _Sink.redactor = redactor
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_JsonFormatter(redactor))
+    _ROOT.handlers = [handler]
+    _ROOT.setLevel(LEVELS[level])
+    _ROOT.propagate = False
+    logging.raiseExceptions = False  # a log that can't be written must not end the daemon, nor print what it held
+
+
+class _JsonFormatter(logging.Formatter):
+    """A record as JSON. A traceback is told by its places alone: what an exception says may quote what a client sent."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        entry = {
+            "time": stamp,
+            "level": record.levelname.lower(),
+            "component": record.name.removeprefix("modeld."),
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            entry["exception"] = record.exc_info[0].__name__
+            entry["places"] = _places(record)
+        return self._redactor.scrub(msgspec.json.encode(entry, enc_hook=str).decode())
+
+
+def _places(record: logging.LogRecord) -> list[str]:
+    """The way to an exception, innermost last: `module.function:line`."""
+    places: list[str] = []
+    trace = record.exc_info[2] if record.exc_info else None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{trace.tb_frame.f_globals.get('__name__', '?')}.{code.co_name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return places[-12:]
 
 
 class Logger:
     """A logger with bound context; `child` binds more."""
 
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "_logger")
 
-    def __init__(self, context: dict[str, Any]) -> None:
+    def __init__(self, logger: logging.Logger, context: dict[str, Any]) -> None:
+        self._logger = logger
         self._context = context
 
     def child(self, **context: Any) -> "Logger":
         """A logger that says all this and `context`."""
-        return Logger({**self._context, **context})
+        return Logger(self._logger, {**self._context, **context})
 
     def debug(self, message: str, **fields: Any) -> None:
         """What only matters when something is being looked for."""
-        self._write("debug", message, fields)
+        self._write(logging.DEBUG, message, fields)
 
     def info(self, message: str, **fields: Any) -> None:
         """What happened."""
-        self._write("info", message, fields)
+        self._write(logging.INFO, message, fields)
 
     def warning(self, message: str, **fields: Any) -> None:
         """What may need a look."""
-        self._write("warning", message, fields)
+        self._write(logging.WARNING, message, fields)
 
     def error(self, message: str, **fields: Any) -> None:
         """What went wrong on our side."""
-        self._write("error", message, fields)
+        self._write(logging.ERROR, message, fields)
 
-    def _write(self, level: Level, message: str, fields: dict[str, Any]) -> None:
-        if LEVELS[level] < _Sink.threshold:
-            return
-        line = _line(level, message, {**self._context, **fields})
-        if _Sink.redactor is not None:
-            line = _Sink.redactor.scrub(line)
-        try:
-            _Sink.stream.write(line + "\n")
-            _Sink.stream.flush()
-        except (OSError, ValueError):
-            return  # a log that can't be written must not end the daemon
+    def _write(self, level: int, message: str, fields: dict[str, Any]) -> None:
+        if self._logger.isEnabledFor(level):
+            said = {name: value for name, value in {**self._context, **fields}.items() if value is not None}
+            self._logger.log(level, message, extra={"fields": said})
 
 
-def _line(level: Level, message: str, fields: dict[str, Any]) -> str:
-    now = time.time()
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
-    record = {"time": stamp, "level": level, "message": message, **{k: v for k, v in fields.items() if v is not None}}
-    return msgspec.json.encode(record, enc_hook=str).decode()
-
-
-def logger(component: str) -> Logger:
+def logger(component: str, **context: Any) -> Logger:
     """The logger of one part of the daemon."""
-    return Logger({"component": component})
+    return Logger(logging.getLogger(f"modeld.{component}"), context)

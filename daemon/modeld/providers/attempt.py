@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+
 from modeld_protocol.events import CallCompleted, CallFailed
 from modeld_protocol.model import TokenCountParams
 from modeld_protocol.response import CanonicalResponse, StopReason

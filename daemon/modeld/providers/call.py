@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
+
 from modeld_protocol.events import Event, TraceEvent
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse

@@ -2,20 +2,18 @@
 
 from .. import limits
 from ..config.schema import AdapterConfig
-from ..upstream.guard import parse_origin
+from ..upstream.guard import parse_base_url
 from .catalog import ProviderRow
 from .link import Endpoint
 
 
 def endpoint_of(config: AdapterConfig, row: ProviderRow) -> Endpoint:
-    """The endpoint of an adapter; `base_url` is what the provider's own SDK takes."""
-    origin, path = parse_origin(config.base_url or row.base_url)
-    if not path and row.default_path:
-        path = row.default_path
+    """The endpoint of an adapter; `base_url` is what the provider's own SDK takes, a bare host gets the row's path."""
+    origin, path = parse_base_url(config.base_url or row.base_url)
     headers = {name.lower(): value for name, value in {**row.headers, **config.extra_headers}.items()}
     return Endpoint(
         origin,
-        path.rstrip("/"),
+        path.rstrip("/") or row.default_path,
         tuple(headers.items()),
         config.timeout_seconds,
         float(config.options.get("idle_timeout_seconds", limits.IDLE_TIMEOUT_S)),

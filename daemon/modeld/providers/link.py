@@ -10,6 +10,7 @@ from ..clock import Clock
 from ..credentials.redact import Redactor, bounded
 from ..credentials.secret import Credential
 from ..upstream.contract import Exchange, HttpRequest, Origin, Transport, UpstreamError
+from ..upstream.guard import join_target
 from ..upstream.retry import parse_retry_after, should_retry_header
 from .failure import ProviderFailure
 from .wire.contract import Encoded, Wire
@@ -57,7 +58,13 @@ class Link:
         if encoded.body:
             headers.append(("content-type", "application/json"))
         request = HttpRequest(
-            encoded.method, endpoint.origin, endpoint.base_path + encoded.path, headers, encoded.body, credential, stream
+            encoded.method,
+            endpoint.origin,
+            join_target(endpoint.base_path, encoded.path),
+            headers,
+            encoded.body,
+            credential,
+            stream,
         )
         connect_s = min(limits.CONNECT_TIMEOUT_S, timeout_s)
         try:

@@ -14,7 +14,8 @@ from ...providers.call import Call
 from ...providers.failure import ProviderFailure
 from ...runtime import Runtime
 from ..errors import RpcError
-from ..router import CallContext, Router
+from ..requests import CallContext
+from ..router import Router
 from ..stream_encoder import StreamEncoder
 
 
@@ -75,8 +76,7 @@ class ModelHandlers:
             call = self._runtime.prepare(request, env=context.client.env, trace=self._tracer(context), stream=stream)
             if stream:
                 call.consumer = _ConnectionConsumer(context, call.request_id, self._runtime.epoch)
-            async with context.client.call_slots:
-                return await self._runtime.run(call)
+            return await self._in_turn(context, call)
         except ProviderFailure as failure:
             raise _failed(failure) from failure
         except asyncio.CancelledError:
@@ -92,6 +92,19 @@ class ModelHandlers:
                 partial=call.partial,
             )
             raise RpcError(REQUEST_CANCELLED, message, data) from None
+
+    async def _in_turn(self, context: CallContext, call: Call) -> CanonicalResponse:
+        """Run one of the calls that this client may run at once; the others wait in order, and may be cancelled meanwhile."""
+        slots = context.client.call_slots
+        self._runtime.calls_waiting += 1
+        try:
+            await slots.acquire()
+        finally:
+            self._runtime.calls_waiting -= 1
+        try:
+            return await self._runtime.run(call)
+        finally:
+            slots.release()
 
     def _tracer(self, context: CallContext) -> Callable[[TraceEvent], None] | None:
         if not context.client.trace:

@@ -4,7 +4,8 @@ from modeld_protocol.jsonrpc import Empty
 from modeld_protocol.model import ProviderList
 
 from ...runtime import Runtime
-from ..router import CallContext, Router
+from ..requests import CallContext
+from ..router import Router
 
 
 class ProviderHandlers:
