@@ -30,8 +30,6 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     thinking_default_on: bool = False
     thinking_can_be_off: bool = True
     efforts: tuple[str, ...] = ()
-    efforts_when_off: tuple[str, ...] = ()
-    """The efforts that may go with thinking off; empty: any of `efforts`."""
     display: Literal["summarized", "omitted"] | None = None
     """What to ask for where the client names no display and the provider would omit the text."""
     tools_with_reasoning: bool = True

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -65,7 +65,7 @@ class _ModelFile(msgspec.Struct, frozen=True):
 # ---- rows
 
 
-def rows() -> tuple[ProviderRow, ...]:
+def all_rows() -> tuple[ProviderRow, ...]:
     """Every row, by type name."""
     return tuple(ROWS[name] for name in known_types())
 
@@ -91,7 +91,7 @@ def row_of(name: str) -> ProviderRow:
 
 def default_key_env() -> dict[str, str | None]:
     """For each type the variable that holds its key unless the config says otherwise, None where it needs no key."""
-    return {row.type: row.key_env if row.needs_key else None for row in rows()}
+    return {row.type: row.key_env if row.needs_key else None for row in all_rows()}
 
 
 def wire_of(name: str) -> Wire:
@@ -193,7 +193,7 @@ def model_of(type_name: str, wire_name: str) -> CatalogModel | None:
 
 @cache
 def _model_file() -> _ModelFile:
-    return msgspec.json.decode(files(__package__).joinpath("models.json").read_bytes(), type=_ModelFile)
+    return msgspec.json.decode(Path(__file__).with_name("models.json").read_bytes(), type=_ModelFile)
 
 
 @cache
@@ -240,7 +240,7 @@ def _tier(fields: list[float | None]) -> PriceTier:
 
 @cache
 def _price_file() -> _PriceFile:
-    return msgspec.json.decode(files(__package__).joinpath("prices.json").read_bytes(), type=_PriceFile)
+    return msgspec.json.decode(Path(__file__).with_name("prices.json").read_bytes(), type=_PriceFile)
 
 
 @cache

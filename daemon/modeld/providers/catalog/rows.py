@@ -161,13 +161,6 @@ _ANTHROPIC = ProviderRow(
             quirks={"thinking_can_be_off": False, "forced_tool_choice": False},
         ),
         ModelRule(
-            pattern=r"claude-opus-5(?![-.][1-9](?!\d))|claude-haiku-([5-9]|\d\d)",
-            reason="`disabled` goes with effort up to high only.",
-            source=_TO_OPUS_5,
-            date="2026-11-20",
-            quirks={"efforts_when_off": _LOW_TO_HIGH},
-        ),
-        ModelRule(
             pattern=r"claude-sonnet-5(?![-.][1-9](?!\d))|claude-opus-4[-.]8",
             reason="Prompts shorter than 1024 tokens are not cached.",
             source=_CACHING,
@@ -191,7 +184,7 @@ _ANTHROPIC = ProviderRow(
         ),
         ModelRule(
             pattern=r"claude-(opus|sonnet)-4[-.]6",
-            reason="No effort xhigh. On the older API version temperature or top_p is taken, not both, and neither with thinking.",
+            reason="No effort xhigh. On the older API version temperature or top_p is taken, not both, and none with thinking.",
             source=_AI_SDK_ANTHROPIC,
             date="2026-11-20",
             quirks={
