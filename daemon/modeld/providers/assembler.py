@@ -237,6 +237,11 @@ class Assembler:
             self._close_open()
             self._release()
 
+    def restart(self) -> None:
+        """The provider begins its answer again: what is open ends here, and a call that is not whole is no part of it."""
+        self._finish_blocks()
+        self._drop_cut_call("the provider began again within")
+
     def complete(self, stop_reason: StopReason) -> None:
         """The answer is whole, or was ended: closes what is open and emits the terminal event, once."""
         if self.completed:
@@ -353,15 +358,17 @@ class Assembler:
         self.content.append(call)
         self.events.append(ToolUseEnd(self.message_id, block.index, block.tool_id, call.input))
 
+    def _drop_cut_call(self, why: str) -> None:
+        call = self._cut_tool
+        if call is not None and self.content[-1] is call:
+            self.content.pop()
+            message = f"{why} the call of {call.name}; it is not part of the content"
+            self.warn("tool_call_truncated", message, tool_use_id=call.id)
+
     def _settled(self, stop: StopReason) -> StopReason:
         """Providers contradict themselves: a forced call ends with `stop`, a refusal too, and a cut call looks whole."""
-        if stop == "max_tokens" and self._cut_tool is not None and self.content[-1] is self._cut_tool:
-            self.content.pop()
-            self.warn(
-                "tool_call_truncated",
-                f"the token limit cut the call of {self._cut_tool.name}; it is not part of the content",
-                tool_use_id=self._cut_tool.id,
-            )
+        if stop == "max_tokens":
+            self._drop_cut_call("the token limit cut")
         if stop == "end_turn" and any(isinstance(block, ToolUseBlock) for block in self.content):
             return "tool_use"
         if stop == "end_turn" and any(isinstance(block, RefusalBlock) for block in self.content):

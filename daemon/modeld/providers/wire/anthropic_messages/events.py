@@ -17,19 +17,33 @@ from .usage import UsageCounter
 _FRAME = msgspec.json.Decoder(Frame)
 _MESSAGE = msgspec.json.Decoder(IncomingMessage)
 _decode_frame = _FRAME.decode
+_NEXT_MESSAGE = 10_000_000
 _START_KEYS = -1_000_000  # blocks that message_start holds already: before those of the stream, apart from their indexes
 
 
 class MessagesStreamDecoder:
     """Turns the events of one stream into calls of one Assembler. A malformed event is a `server_error`, once and for all."""
 
-    __slots__ = ("_assembler", "_blocks", "_end_marker", "_stop_reason", "_text", "_usage", "_usage_final", "done")
+    __slots__ = (
+        "_assembler",
+        "_base",
+        "_begun",
+        "_blocks",
+        "_end_marker",
+        "_stop_reason",
+        "_text",
+        "_usage",
+        "_usage_final",
+        "done",
+    )
 
     def __init__(self, assembler: Assembler, model: ModelSpec) -> None:
         self.done = False
         self._assembler = assembler
         self._text = assembler.text
         self._blocks = BlockReader(assembler, {"provider": model.provider_type, "model": model.wire_name})
+        self._base = 0  # added to indexes, so that those of a message that is begun again are new
+        self._begun = False
         self._end_marker = model.quirks.end_marker
         self._stop_reason: str | None = None
         self._usage = UsageCounter()
@@ -48,7 +62,7 @@ class MessagesStreamDecoder:
         delta = frame.delta
         if delta is not None and delta.type == "text_delta":  # most of every stream
             if delta.text:
-                self._text(delta.text, frame.index, explicit=True)
+                self._text(delta.text, frame.index + self._base, explicit=True)
             return True
         return self._feed_other(frame, frame.type or event)
 
@@ -64,11 +78,11 @@ class MessagesStreamDecoder:
         match kind:
             case "content_block_delta":
                 if frame.delta is not None:
-                    self._feed_delta(frame.index, frame.delta)
+                    self._feed_delta(frame.index + self._base, frame.delta)
             case "content_block_start":
-                self._blocks.open(frame.index, frame.content_block)
+                self._blocks.open(frame.index + self._base, frame.content_block)
             case "content_block_stop":
-                self._blocks.close(frame.index)
+                self._blocks.close(frame.index + self._base)
             case "message_start":
                 self._begin(frame)
             case "message_delta":
@@ -99,8 +113,13 @@ class MessagesStreamDecoder:
 
     def _begin(self, frame: Frame) -> None:
         message = decode_json(_MESSAGE, frame.message, self._assembler, "message_start")
+        if self._begun:
+            self._blocks.close_all()
+            self._assembler.restart()
+            self._base += _NEXT_MESSAGE
+        self._begun = True
         self._assembler.served_model = message.model
-        self._blocks.read(message.content or [], _START_KEYS)
+        self._blocks.read(message.content or [], _START_KEYS + self._base)
         self._stop_reason = message.stop_reason
         self._count(message.usage, final=False)
 
