@@ -162,7 +162,8 @@ class Runtime:
                 _log.info("call completed", **_fields(event))
             elif isinstance(event, CallFailed):
                 self._changed(self._availability.failed(event.provider, event.model, event.error_class))
-                _log.warning("call failed", **_fields(event))
+                say = _log.info if event.error_class == "cancelled" else _log.warning
+                say("call failed", **_fields(event))
             if trace is not None:
                 trace(event)
 

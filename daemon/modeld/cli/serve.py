@@ -64,6 +64,7 @@ def _settings(options: argparse.Namespace, config: os.PathLike[str], *, shared: 
 async def _shared(settings: app.Options, source: ConfigSource, redactor: Redactor, instance: Instance) -> int:
     daemon = app.Daemon(settings, source, os.environ, redactor)
     app.handle_signals(daemon)
+    app.quiet_collector()
     daemon.listener.start_unix(instance.socket)
     print(f"modeld listens on {instance.path}", file=sys.stderr)
     if settings.tcp:
