@@ -205,8 +205,17 @@ def classify(status: int | None, found: ErrorBody) -> ErrorClass:
     for rule in RULES:
         if (rule.statuses is None or status is None or status in rule.statuses) and rule.pattern.search(found.evidence):
             return rule.error_class
-    if status is None:
-        return next((rule.error_class for rule in BY_TYPE if rule.pattern.search(found.codes)), "server_error")
+    return _class_of_type(found.codes) if status is None else _class_of_status(status)
+
+
+def _class_of_type(codes: str) -> ErrorClass:
+    for rule in BY_TYPE:
+        if rule.pattern.search(codes):
+            return rule.error_class
+    return "server_error"
+
+
+def _class_of_status(status: int) -> ErrorClass:
     if status >= 500 or status < 300:
         return "server_error"
     return BY_STATUS.get(status, "invalid_request" if status >= 400 else "other")

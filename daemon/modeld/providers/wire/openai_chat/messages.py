@@ -25,6 +25,7 @@ from modeld_protocol.content import (
 from modeld_protocol.request import CanonicalRequest
 
 from ...failure import ProviderFailure
+from ...spec import Quirks
 from ...tool_ids import wire_tool_id
 from .notes import Notes
 from .parts import DETAILS, Part, encode_media
@@ -35,9 +36,9 @@ _MEDIA = (ImageBlock, AudioBlock, FileBlock)
 _encode_json = msgspec.json.Encoder().encode
 
 
-def encode_messages(request: CanonicalRequest, system_role: str, notes: Notes) -> list[ChatMessage]:
+def encode_messages(request: CanonicalRequest, quirks: Quirks, notes: Notes) -> list[ChatMessage]:
     """The system prompt and the history. Raises ProviderFailure for blocks where this wire can't have them."""
-    return _History(system_role, notes).encode(request)
+    return _History(quirks, notes).encode(request)
 
 
 class _Run:
@@ -59,8 +60,9 @@ class _Run:
 
 
 class _History:
-    def __init__(self, system_role: str, notes: Notes) -> None:
-        self._system_role = system_role
+    def __init__(self, quirks: Quirks, notes: Notes) -> None:
+        self._system_role = quirks.system_role
+        self._system_anywhere = quirks.mid_conversation_system
         self._notes = notes
 
     def encode(self, request: CanonicalRequest) -> list[ChatMessage]:
@@ -84,16 +86,23 @@ class _History:
         return encoded
 
     def _encode_system(self, prompt: str | None, messages: list[Message], encoded: list[ChatMessage]) -> int:
-        """The system prompt and leading system messages as one message; returns where the rest begins."""
+        """The system prompt and leading system messages as one message, all of them where the model takes none later;
+        returns where the rest begins."""
         texts = [prompt] if prompt else []
         start = 0
         while start < len(messages) and messages[start].role == "system":
             texts.append(self._text_of(messages[start], start))
             start += 1
+        if not self._system_anywhere:
+            texts += [self._moved(messages[n], n) for n in range(start, len(messages)) if messages[n].role == "system"]
         text = _BETWEEN.join(text for text in texts if text)
         if text:
             encoded.append(ChatMessage(self._system_role, text))
         return start
+
+    def _moved(self, message: Message, number: int) -> str:
+        self._notes.add("content_projected", "this model takes system messages at the front only", f"messages[{number}]")
+        return self._text_of(message, number)
 
     def _text_of(self, message: Message, number: int) -> str:
         """The text of a message that can hold nothing else."""
@@ -118,7 +127,8 @@ class _History:
     def _encode_input(self, message: Message, number: int, run: _Run) -> None:
         content = message.content
         if message.role == "system":
-            run.others.append(ChatMessage(self._system_role, self._text_of(message, number)))
+            if self._system_anywhere:
+                run.others.append(ChatMessage(self._system_role, self._text_of(message, number)))
         elif isinstance(content, str):
             if message.role == "tool":
                 raise ProviderFailure("invalid_request", f"messages[{number}]: a tool message holds tool_result blocks, not text")

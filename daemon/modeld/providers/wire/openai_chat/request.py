@@ -42,7 +42,7 @@ def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool)
 def _build(request: CanonicalRequest, model: ModelSpec, notes: Notes, *, stream: bool) -> ChatRequest:
     quirks = model.quirks
     options = parse_options(request, model)
-    built = ChatRequest(model.wire_name, encode_messages(request, quirks.system_role, notes))
+    built = ChatRequest(model.wire_name, encode_messages(request, quirks, notes))
     if not quirks.prefill and built.messages and built.messages[-1].role == "assistant":
         raise ProviderFailure("capability_mismatch", f"{model.id} can't go on with its own message; end with the user's")
     plan = plan_thinking(request, model, notes)
@@ -109,8 +109,9 @@ def _tool_choice(
 
 
 def _add_sampling(built: ChatRequest, request: CanonicalRequest, model: ModelSpec, notes: Notes, *, thinking: bool) -> None:
-    sampling = model.quirks.sampling
-    refused = sampling == "none" or (sampling == "without_reasoning" and thinking)
+    quirks = model.quirks
+    sampling = quirks.sampling
+    refused = sampling == "none" or (thinking and (sampling == "without_reasoning" or not quirks.sampling_with_thinking))
     if request.temperature is not None:
         if refused:
             notes.add("parameter_ignored", "this model takes no temperature here; it was left out", "temperature")
@@ -122,7 +123,7 @@ def _add_sampling(built: ChatRequest, request: CanonicalRequest, model: ModelSpe
         else:
             built.top_p = request.top_p
     if request.stop_sequences:
-        if model.quirks.stop:
+        if quirks.stop:
             built.stop = request.stop_sequences
         else:
             notes.add("parameter_ignored", "this model takes no stop sequences; they were left out", "stop_sequences")
