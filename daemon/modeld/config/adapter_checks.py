@@ -3,7 +3,7 @@
 import math
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -27,7 +27,7 @@ from .fields import (
     read_texts,
 )
 from .schema import MAX_RETRIES, AdapterConfig
-from .wording import listed, looks_like_key, names_a_secret, quote, quote_variable, suggest
+from .wording import listed, looks_like_key, names_a_secret, quote, quote_name, quote_variable
 from .yaml_nodes import Node, Scalar
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -48,17 +48,26 @@ _FRAMING_HEADERS = frozenset(
 
 
 class AdapterRules(msgspec.Struct, frozen=True):
-    """What the check knows of the world: adapter types, the variable that each takes its key from unless told (None where it
-    needs no key), and the environment."""
+    """What the check knows of the world: adapter types, the variable that each takes its key from unless told, and the
+    environment."""
 
     known_types: Collection[str]
-    default_key_env: Mapping[str, str | None]
+    default_key_env: "KeyEnv"
     env: Mapping[str, str]
+
+
+KeyEnv = Callable[[str], str | None]
+"""The environment variable that holds the key of a type's adapters unless told, None where there is none."""
+
+
+def no_key_env(_type: str) -> str | None:
+    """For a check without a catalog."""
+    return None
 
 
 def check_adapter(report: Report, entry: Field, rules: AdapterRules) -> AdapterConfig | None:
     """The adapter, or None where an error was reported."""
-    owner = f"adapter {quote(entry.name)}"
+    owner = f"adapter {quote_name(entry.name)}"
     before = report.errors
     if not NAME.fullmatch(entry.name):
         message = "the name of an adapter is up to 64 letters, digits, '.', '_' and '-', and starts with a letter or digit"
@@ -79,13 +88,13 @@ def _check_type(report: Report, entry: Field, fields: Fields, rules: AdapterRule
     if field is None or is_null(field.node):
         if entry.name in rules.known_types:
             return entry.name
-        message = f"adapter {quote(entry.name)} needs a type: write 'type: …' with one of {listed(rules.known_types)}"
+        message = f"adapter {quote_name(entry.name)} needs a type: write 'type: …' with one of {listed(rules.known_types)}"
         report.error(entry.key, "missing_field", message)
         return None
     kind = fields.values.get("type")
     if kind is None or kind in rules.known_types:
         return kind
-    near = suggest(kind, rules.known_types)
+    near = report.suggest(kind, rules.known_types)
     message = f"unknown adapter type {quote(kind)}{near}; the types are: {listed(rules.known_types)}"
     report.error(field.node, "unknown_type", message)
     return None
@@ -98,7 +107,9 @@ def _check_base_url(report: Report, entry: Field, fields: Fields, kind: str, rul
     field = fields.entries.get("base_url")
     if field is None or is_null(field.node):
         if kind.endswith("-compatible"):
-            message = f"adapter {quote(entry.name)} needs a base_url: write where the {kind} server is, as 'base_url: https://…'"
+            message = (
+                f"adapter {quote_name(entry.name)} needs a base_url: write where the {kind} server is, as 'base_url: https://…'"
+            )
             report.error(entry.key, "missing_field", message)
         return
     url: str | None = fields.values.get("base_url")
@@ -108,7 +119,7 @@ def _check_base_url(report: Report, entry: Field, fields: Fields, kind: str, rul
 
 
 def _sends_key(fields: Fields, kind: str, rules: AdapterRules) -> bool:
-    return any(name in fields.values for name in KEY_SOURCES) or bool(rules.env.get(rules.default_key_env.get(kind) or ""))
+    return any(name in fields.values for name in KEY_SOURCES) or bool(rules.env.get(rules.default_key_env(kind) or ""))
 
 
 def _is_open_to_the_network(url: str) -> bool:
@@ -161,7 +172,7 @@ def _fault_of_parts(parts: SplitResult, port: int | None) -> str | None:
 def _check_sources(report: Report, entry: Field, fields: Fields, kind: str, rules: AdapterRules) -> None:
     given = [name for name in KEY_SOURCES if name in fields.entries and not is_null(fields.entries[name].node)]
     for name in given[1:]:
-        message = f"adapter {quote(entry.name)} names several sources of its key; only {given[0]} counts, remove {name}"
+        message = f"adapter {quote_name(entry.name)} names several sources of its key; only {given[0]} counts, remove {name}"
         report.warning(fields.entries[name].key, "several_key_sources", message)
     if "api_key" in fields.values:
         message = "the key stands in this file in plain text: rather write 'api_key_env: NAME' or 'api_key_command: …'"
@@ -169,7 +180,7 @@ def _check_sources(report: Report, entry: Field, fields: Fields, kind: str, rule
     if given[:1] == ["api_key_env"]:
         _check_variable(report, entry, fields.entries["api_key_env"].node, fields.values.get("api_key_env"), rules)
     elif not given:
-        _check_variable(report, entry, entry.key, rules.default_key_env.get(kind), rules)
+        _check_variable(report, entry, entry.key, rules.default_key_env(kind), rules)
 
 
 def _check_variable(report: Report, entry: Field, place: Node, name: str | None, rules: AdapterRules) -> None:
@@ -177,7 +188,7 @@ def _check_variable(report: Report, entry: Field, place: Node, name: str | None,
     if name is None or rules.env.get(name, "").strip():
         return
     message = (
-        f"the environment variable {quote_variable(name)} isn't set, so adapter {quote(entry.name)} is not configured: "
+        f"the environment variable {quote_variable(name)} isn't set, so adapter {quote_name(entry.name)} is not configured: "
         "set it before the daemon starts; everything else works"
     )
     report.warning(place, "key_not_set", message)
@@ -263,18 +274,22 @@ def _read_header(report: Report, entry: Field) -> Any:
         message = "the name of a header is letters, digits and '-', without spaces or line breaks"
         return report.error(entry.key, "bad_header", message)
     if name in _AUTH_HEADERS:
-        message = f"the header {quote(entry.name)} carries a key, which modeld adds itself: write api_key_env or api_key_command"
+        message = (
+            f"the header {quote_name(entry.name)} carries a key, which modeld adds itself: write api_key_env or api_key_command"
+        )
         return report.error(entry.key, "auth_header", message)
     if name in _FRAMING_HEADERS:
-        return report.error(entry.key, "bad_header", f"the header {quote(entry.name)} is modeld's own to set; remove it")
+        return report.error(entry.key, "bad_header", f"the header {quote_name(entry.name)} is modeld's own to set; remove it")
     value = entry.node.value() if isinstance(entry.node, Scalar) else None
     if value is None or not isinstance(entry.node, Scalar):
-        return report.error(entry.key, "wrong_type", f"the header {quote(entry.name)} needs a value: text")
+        return report.error(entry.key, "wrong_type", f"the header {quote_name(entry.name)} needs a value: text")
     if not _HEADER_VALUE.fullmatch(entry.node.text):
-        message = f"the value of header {quote(entry.name)} holds a line break or letters outside ASCII; write it on one line"
+        message = (
+            f"the value of header {quote_name(entry.name)} holds a line break or letters outside ASCII; write it on one line"
+        )
         return report.error(entry.node, "bad_header", message)
     if names_a_secret(name):
-        message = f"the header {quote(entry.name)} looks like a key in plain text; keep keys out of this file"
+        message = f"the header {quote_name(entry.name)} looks like a key in plain text; keep keys out of this file"
         report.warning(entry.key, "plaintext_key", message)
     return entry.node.text
 

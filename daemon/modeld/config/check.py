@@ -6,7 +6,7 @@ from modeld_protocol.config import Problem, Severity
 
 from ..limits import MAX_CONFIG_BYTES, MIB
 from . import yaml_nodes
-from .adapter_checks import AdapterRules, check_adapter
+from .adapter_checks import AdapterRules, KeyEnv, check_adapter, no_key_env
 from .fields import Field, Fields, Report, is_null, read_entries, read_fields
 from .model_checks import check_default, check_models
 from .schema import TOP_FIELDS, AdapterConfig, Config
@@ -22,10 +22,10 @@ def check(
     known_types: Collection[str],
     env: Mapping[str, str],
     *,
-    default_key_env: Mapping[str, str | None] | None = None,
+    default_key_env: KeyEnv = no_key_env,
 ) -> tuple[Config | None, list[Problem]]:
     """The config in `data` and what is wrong with it, in the order of the file. The config is None exactly where there is an
-    error. `default_key_env` says for a type which variable holds its key unless told, None where it needs no key.
+    error. `default_key_env` says for a type which variable holds its key unless told, None where there is none.
 
     Never raises for anything in `data`. No message repeats a key.
     """
@@ -36,7 +36,7 @@ def check(
     document, report = _parse(data, file)
     if document is None:
         return None, report.sorted()
-    rules = AdapterRules(known_types, default_key_env or {}, env)
+    rules = AdapterRules(known_types, default_key_env, env)
     config = _check_document(document, report, rules)
     return (None if report.errors else config), report.sorted()
 

@@ -9,10 +9,11 @@ import msgspec
 from modeld_protocol.config import Problem, Severity
 
 from . import yaml_nodes
-from .wording import listed, quote, suggest
+from .wording import listed, quote_name, suggest
 from .yaml_nodes import Node, Scalar
 
 MAX_PROBLEMS = 500  # of each severity; nobody reads on to the next, and an editor's client would have to
+MAX_SUGGESTIONS = 20
 
 
 class Field(NamedTuple):
@@ -47,8 +48,13 @@ class Report:
         self._document = document
         self._file = file
         self.problems: list[Problem] = []
-        self.errors = 0
-        self.warnings = 0
+        self._suggestions = 0
+        self._counts: dict[Severity, int] = {"error": 0, "warning": 0}
+
+    @property
+    def errors(self) -> int:
+        """How many errors were reported."""
+        return self._counts["error"]
 
     def error(self, node: Node, code: str, message: str) -> Invalid:
         """Report an error at `node`."""
@@ -56,13 +62,11 @@ class Report:
 
     def warning(self, node: Node, code: str, message: str) -> Invalid:
         """Report a warning at `node`."""
-        self.warnings += 1
-        return self._add("warning", node.start, node.end, code, message, self.warnings)
+        return self._add("warning", node.start, node.end, code, message)
 
     def error_at(self, start: int, end: int, code: str, message: str) -> Invalid:
         """Report an error between two indices, the end exclusive."""
-        self.errors += 1
-        return self._add("error", start, end, code, message, self.errors)
+        return self._add("error", start, end, code, message)
 
     def wrong_type(self, field: Field, expected: str) -> Invalid:
         """Report that a field's value is none of what it takes. The value itself isn't repeated: it may be a key."""
@@ -73,12 +77,18 @@ class Report:
         """The line where `node` starts, from 1."""
         return self._document.position(node.start)[0]
 
+    def suggest(self, text: str, candidates: Collection[str]) -> str:
+        """`; did you mean 'x'?` or nothing. Only for the first few: to compare takes long in a large file."""
+        self._suggestions += 1
+        return suggest(text, candidates) if self._suggestions <= MAX_SUGGESTIONS else ""
+
     def sorted(self) -> list[Problem]:
         """The problems in the order of the file."""
         return sorted(self.problems, key=lambda problem: (problem.line, problem.column))
 
-    def _add(self, severity: Severity, start: int, end: int, code: str, message: str, count: int) -> Invalid:
-        if count <= MAX_PROBLEMS:
+    def _add(self, severity: Severity, start: int, end: int, code: str, message: str) -> Invalid:
+        self._counts[severity] += 1
+        if self._counts[severity] <= MAX_PROBLEMS:
             # A range that spans lines underlines half the file; the first line shows where.
             end = max(start, min(end, self._document.line_end(start)))
             line, column = self._document.position(start)
@@ -100,8 +110,12 @@ def read_entries(report: Report, node: Node, owner: str, what: str) -> list[Fiel
             continue
         if not isinstance(key, Scalar):
             report.error(key, "bad_name", f"the names in {owner} must be plain text, not {_kind(key)}")
+        elif key.text == "<<" and key.plain:
+            report.error(key, "alias", "merging with '<<' isn't supported in models.yaml; write the fields out")
         elif key.text in seen:
-            message = f"{quote(key.text)} stands twice in {owner}, first in line {report.line_of(seen[key.text].key)}; remove one"
+            message = (
+                f"{quote_name(key.text)} stands twice in {owner}, first in line {report.line_of(seen[key.text].key)}; remove one"
+            )
             report.error(key, "duplicate_key", message)
         else:
             seen[key.text] = Field(key.text, key, value, owner)
@@ -255,11 +269,8 @@ def read_plain(node: Node) -> Any:
 
 
 def _report_unknown(report: Report, field: Field, known: Collection[str]) -> None:
-    if field.name == "<<":
-        report.error(field.key, "alias", "merging with '<<' isn't supported in models.yaml; write the fields out")
-        return
-    near = suggest(field.name, known) or f"; the fields are: {listed(known)}"
-    report.error(field.key, "unknown_field", f"unknown field {quote(field.name)} in {field.owner}{near}")
+    near = report.suggest(field.name, known) or f"; the fields are: {listed(known)}"
+    report.error(field.key, "unknown_field", f"unknown field {quote_name(field.name)} in {field.owner}{near}")
 
 
 def _kind(node: Node) -> str:

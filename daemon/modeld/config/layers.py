@@ -7,23 +7,29 @@ import msgspec
 
 from modeld_protocol.config import Problem
 
-from .load import Loaded, load
+from .adapter_checks import KeyEnv
+from .check import check
+from .load import load
 from .locations import ConfigPlace
 from .schema import Config
 
 
 class ConfigSurroundings(msgspec.Struct, frozen=True):
-    """What a config is read against: the catalog's adapter types, the variable that each takes its key from unless told (None
-    where it needs none), the environment, and the config that stands in where there is no file."""
+    """What a config is read against: the catalog's adapter types, the variable that each takes its key from unless told, the
+    environment, and the config that stands in where there is no file."""
 
     known_types: Collection[str]
-    default_key_env: Mapping[str, str | None]
+    default_key_env: KeyEnv
     env: Mapping[str, str]
     builtin: Callable[[Mapping[str, str]], Config]
 
-    def load(self, path: Path) -> Loaded:
+    def load(self, path: Path) -> tuple[Config | None, list[Problem]]:
         """Read and check one file. Blocks on the disk."""
         return load(path, self.known_types, self.env, default_key_env=self.default_key_env)
+
+    def check(self, text: bytes, file: str) -> tuple[Config | None, list[Problem]]:
+        """Check a text as if it were the content of `file`."""
+        return check(text, file, self.known_types, self.env, default_key_env=self.default_key_env)
 
 
 class Effective(msgspec.Struct, frozen=True):
@@ -32,12 +38,11 @@ class Effective(msgspec.Struct, frozen=True):
     config: Config | None
     problems: list[Problem]
     from_file: bool
-    data: bytes | None = None
 
 
 def effective(place: ConfigPlace, surroundings: ConfigSurroundings) -> Effective:
     """The config for `place`. A file that nobody named may be missing; any other fault of a file is an error. Blocks."""
-    loaded = surroundings.load(place.path)
-    if not place.required and [problem.code for problem in loaded.problems] == ["missing_file"]:
+    config, problems = surroundings.load(place.path)
+    if not place.required and [problem.code for problem in problems] == ["missing_file"]:
         return Effective(surroundings.builtin(surroundings.env), [], from_file=False)
-    return Effective(loaded.config, loaded.problems, from_file=True, data=loaded.data)
+    return Effective(config, problems, from_file=True)

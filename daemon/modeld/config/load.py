@@ -5,21 +5,12 @@ import stat
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-import msgspec
-
 from modeld_protocol.config import Problem
 
 from ..limits import MAX_CONFIG_BYTES
+from .adapter_checks import KeyEnv, no_key_env
 from .check import check, problem_of_file
 from .schema import Config
-
-
-class Loaded(msgspec.Struct, frozen=True):
-    """What a file gave. `config` is None exactly where a problem is an error; `data` is None where the file can't be read."""
-
-    config: Config | None
-    problems: list[Problem]
-    data: bytes | None
 
 
 def load(
@@ -27,17 +18,17 @@ def load(
     known_types: Collection[str],
     env: Mapping[str, str],
     *,
-    default_key_env: Mapping[str, str | None] | None = None,
-) -> Loaded:
-    """Read and check one file; never raises for anything that may stand at `path`. Blocks on the disk."""
+    default_key_env: KeyEnv = no_key_env,
+) -> tuple[Config | None, list[Problem]]:
+    """Read and check one file, see `check`; never raises for anything that may stand at `path`. Blocks on the disk."""
     read = read_bytes(path)
     if isinstance(read, Problem):
-        return Loaded(None, [read], None)
+        return None, [read]
     data, mode = read
     config, problems = check(data, str(path), known_types, env, default_key_env=default_key_env)
     if mode & 0o077 and any(problem.code == "plaintext_key" for problem in problems):
         problems.append(_readable_by_others(path))
-    return Loaded(config, problems, data)
+    return config, problems
 
 
 def read_bytes(path: Path) -> tuple[bytes, int] | Problem:
@@ -46,22 +37,26 @@ def read_bytes(path: Path) -> tuple[bytes, int] | Problem:
     try:
         # Without O_NONBLOCK the open of a pipe that nobody writes to never returns.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return _read_open(descriptor, file)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         message = "there is no such file; create it, or name another with --config or MODELD_CONFIG"
         return problem_of_file(file, "missing_file", message)
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "bad path"
         return problem_of_file(file, "unreadable", f"the file can't be read ({reason}); check its path and permissions")
-    with os.fdopen(descriptor, "rb") as source:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            return problem_of_file(file, "is_directory", "this is a directory; name the file in it, like models.yaml")
-        if not stat.S_ISREG(mode):
-            return problem_of_file(file, "not_a_file", "this is no regular file; copy its content into one")
-        try:
-            return source.read(MAX_CONFIG_BYTES + 1), mode
-        except OSError as error:
-            return problem_of_file(file, "unreadable", f"the file can't be read ({error.strerror}); check the disk it is on")
+
+
+def _read_open(descriptor: int, file: str) -> tuple[bytes, int] | Problem:
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        return problem_of_file(file, "is_directory", "this is a directory; name the file in it, like models.yaml")
+    if not stat.S_ISREG(mode):
+        return problem_of_file(file, "not_a_file", "this is no regular file; copy its content into one")
+    with open(descriptor, "rb", closefd=False) as source:
+        return source.read(MAX_CONFIG_BYTES + 1), mode
 
 
 def render(problems: Iterable[Problem]) -> list[str]:

@@ -9,7 +9,7 @@ from modeld_protocol.model import Capabilities, ModelLimits, Pricing
 
 from .fields import INVALID, Field, Fields, Reader, Report, is_null, read_fields, read_flag, read_text, read_texts, struct_reader
 from .schema import TIERS, ModelConfig
-from .wording import listed, quote, suggest
+from .wording import listed, quote
 from .yaml_nodes import Alias, Node
 
 _ID = re.compile(r"[^:\s]+:\S+")
@@ -29,6 +29,7 @@ class Names:
 
     def __init__(self, drafts: Collection[Draft]) -> None:
         self._ids = {draft.entry.name for draft in drafts}
+        self._every = [draft.entry.name for draft in drafts]
         self._aliases: dict[str, str] = {}
         self._by_wire_name: dict[str, str] = {draft.entry.name.partition(":")[2]: draft.entry.name for draft in drafts}
 
@@ -36,6 +37,7 @@ class Names:
         """The id that has the alias already, None where it was free."""
         if alias in self._ids:
             return alias
+        self._every.append(alias)
         owner = self._aliases.setdefault(alias, model_id)
         return None if owner == model_id else owner
 
@@ -43,11 +45,11 @@ class Names:
         """The id that `name` stands for."""
         return name if name in self._ids else self._aliases.get(name)
 
-    def suggest(self, name: str) -> str:
+    def suggest(self, report: Report, name: str) -> str:
         """`; did you mean 'x'?`, or what there is."""
         if name in self._by_wire_name:
             return f"; did you mean {quote(self._by_wire_name[name])}?"
-        return suggest(name, [*self._ids, *self._aliases]) or f"; the models are: {listed(sorted(self._ids))}"
+        return report.suggest(name, self._every) or f"; the models are: {listed(self._every)}"
 
 
 def check_models(report: Report, entries: list[Field], adapters: Collection[str]) -> tuple[dict[str, ModelConfig], Names]:
@@ -71,7 +73,7 @@ def check_default(report: Report, field: Field, names: Names | None) -> str | No
         return name
     model_id = names.resolve(name)
     if model_id is None:
-        message = f"default_model {quote(name)} is no model or alias of this file{names.suggest(name)}"
+        message = f"default_model {quote(name)} is no model or alias of this file{names.suggest(report, name)}"
         report.error(field.node, "unknown_model", message)
     return model_id
 
@@ -85,7 +87,9 @@ def _read_model(report: Report, entry: Field, adapters: Collection[str]) -> Draf
     _check_adapter_name(report, entry, fields, adapters)
     tier = fields.values.get("tier")
     if tier is not None and tier not in TIERS:
-        message = f"tier {quote(tier)} is none of {listed(TIERS)}; routing by tier won't find this model{suggest(tier, TIERS)}"
+        message = (
+            f"tier {quote(tier)} is none of {listed(TIERS)}; routing by tier won't find this model{report.suggest(tier, TIERS)}"
+        )
         report.warning(fields.entries["tier"].node, "unknown_tier", message)
     return Draft(entry, fields, fields.values.get("fallbacks", []))
 
@@ -101,7 +105,7 @@ def _check_adapter_name(report: Report, entry: Field, fields: Fields, adapters: 
         return
     name = fields.values.get("adapter")
     if name is not None and name not in adapters:
-        near = suggest(name, adapters) or (f"; the adapters are: {listed(adapters)}" if adapters else "")
+        near = report.suggest(name, adapters) or (f"; the adapters are: {listed(adapters)}" if adapters else "")
         report.error(field.node, "unknown_adapter", f"adapter {quote(name)} isn't defined under adapters{near}")
 
 
@@ -125,7 +129,9 @@ def _check_fallbacks(report: Report, draft: Draft, names: Names) -> list[tuple[s
     for name, node in draft.fallbacks:
         model_id = names.resolve(name)
         if model_id is None:
-            report.error(node, "unknown_model", f"fallback {quote(name)} is no model or alias of this file{names.suggest(name)}")
+            report.error(
+                node, "unknown_model", f"fallback {quote(name)} is no model or alias of this file{names.suggest(report, name)}"
+            )
         elif model_id == draft.entry.name:
             message = f"model {quote(draft.entry.name)} can't be its own fallback; remove it from the list"
             report.error(node, "fallback_cycle", message)

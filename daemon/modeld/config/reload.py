@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -50,9 +51,9 @@ class ConfigSource:
         if first.config is None:
             raise ConfigRefused(first.problems)
         self.place = place
-        self.snapshot = Snapshot(1, first.config, first.problems, first.from_file)
+        self.snapshot: Snapshot = Snapshot(1, first.config, first.problems, first.from_file)
         self.on_change: OnChange = lambda _changed, _words: None
-        self._surroundings = surroundings
+        self.surroundings = surroundings
         self._lock = asyncio.Lock()
         self._seen: Sight | None = None
         self._settled = False
@@ -63,9 +64,24 @@ class ConfigSource:
         return cls(place, surroundings, effective(place, surroundings))
 
     @property
-    def file(self) -> str | None:
+    def file(self) -> Path | None:
         """The file in force, None for the built-in config."""
-        return str(self.place.path) if self.snapshot.from_file else None
+        return self.place.path if self.snapshot.from_file else None
+
+    @property
+    def version(self) -> int:
+        """The snapshot's version."""
+        return self.snapshot.version
+
+    @property
+    def config(self) -> Config:
+        """The config in force."""
+        return self.snapshot.config
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The problems of the last attempt to read the config."""
+        return self.snapshot.problems
 
     @property
     def valid(self) -> bool:
@@ -113,7 +129,7 @@ class ConfigSource:
     async def _read(self) -> Effective:
         # Once there was a file, its absence is a mistake and not a wish for the built-in config.
         place = ConfigPlace(self.place.path, self.place.required or self.snapshot.from_file)
-        return await asyncio.to_thread(effective, place, self._surroundings)
+        return await asyncio.to_thread(effective, place, self.surroundings)
 
     def _take(self, found: Effective) -> bool:
         """Put what was found in force if it is valid, and tell where anything is new."""

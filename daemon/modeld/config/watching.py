@@ -60,7 +60,8 @@ class Watcher:
         await self.close()
         self._directories = directories
         if directories:
-            self._task = asyncio.create_task(self._watch([path for path, _, _ in directories]))
+            paths = [path for path, _, _ in directories]
+            self._task = asyncio.create_task(self._watch(paths))
         return True
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ _HIDDEN = "(not shown)"
 
 _SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth|cookie|bearer", re.IGNORECASE)
 _KEY_PREFIX = re.compile(
-    r"(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|csk|xai|hf|r8|ghp|gho|github_pat|glpat|xox[abprs]|pplx|tgp|nvapi|key)[-_]\w{4}|(?<![A-Za-z0-9])(?:AKIA|AIza|ey[IJ])\w|bearer\s",
+    r"(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|csk|xai|hf|r8|ghp|gho|github_pat|glpat|xox[abprs]|pplx|tgp|nvapi)[-_][\w-]{4}|(?<![A-Za-z0-9])(?:AKIA|AIza|ey[IJ])\w|bearer\s",
     re.IGNORECASE,
 )
 _KEY_WORD = re.compile(r"secret|passw|api.?key", re.IGNORECASE)
@@ -25,11 +25,16 @@ def names_a_secret(name: str) -> bool:
 
 def looks_like_key(text: str) -> bool:
     """Whether `text` may be a key that was put where it doesn't belong. Errs on the side of yes."""
-    return any(pattern.search(text) for pattern in (_KEY_PREFIX, _KEY_WORD, _KEY_SEGMENT, _UUID))
+    return any(pattern.search(text) for pattern in (_KEY_PREFIX, _KEY_SEGMENT, _UUID))
 
 
 def quote(text: str) -> str:
-    """`'text'`, shortened and on one line, or words in its place where it may be a key."""
+    """A value as `'text'`, shortened and on one line, or words in its place where it may be a key or a password."""
+    return _HIDDEN if _KEY_WORD.search(text) else quote_name(text)
+
+
+def quote_name(text: str) -> str:
+    """The name of a field, like `quote`; names speak of keys and secrets without being any."""
     if looks_like_key(text):
         return _HIDDEN
     shown = "".join(letter if letter.isprintable() else "?" for letter in text[: _MAX_QUOTED_CHARS + 1])
@@ -51,7 +56,7 @@ def suggest(text: str, candidates: Iterable[str]) -> str:
     among = [name for name, _ in zip(candidates, range(_MAX_CANDIDATES), strict=False)]
     lowered = {name.lower(): name for name in reversed(among)}
     near = difflib.get_close_matches(text.lower(), lowered, n=1, cutoff=0.6)
-    return f"; did you mean {quote(lowered[near[0]])}?" if near else ""
+    return f"; did you mean {quote_name(lowered[near[0]])}?" if near else ""
 
 
 def listed(names: Collection[str], most: int = 24) -> str:

@@ -16,6 +16,7 @@ from .secret import Secret
 KEY_TTL_S = 300.0  # a rotated key is noticed after so long, or at the first 401
 FAILURE_TTL_S = 5.0  # a hundred calls in a row don't run a broken command a hundred times
 COMMAND_TIMEOUT_S = 10.0  # a password manager may ask for a fingerprint
+KILL_TIMEOUT_S = 1.0  # until a killed command is gone; one that hangs in the kernel isn't waited for
 MAX_KEY_BYTES = 16 * 1024  # the longest tokens (JWT with claims) have 8 KiB
 
 _KEY_TEXT = re.compile(r"[\x21-\x7e]+")
@@ -57,7 +58,7 @@ async def run_key_command(argv: Sequence[str]) -> bytes:
     except TimeoutError:
         raise CommandFailed(f"gave no key within {COMMAND_TIMEOUT_S:g} s; run it yourself to see what it waits for") from None
     finally:
-        _kill_group(process)
+        await _end(process)
     if status != 0:
         raise CommandFailed(f"ended with status {status}; run it yourself to see why")
     return output
@@ -73,13 +74,16 @@ async def _read_output(process: asyncio.subprocess.Process) -> bytes:
     return output
 
 
-def _kill_group(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process) -> None:
     """End the command and what it started; a no-op once it has ended."""
-    if process.returncode is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    if process.returncode is not None:
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+        async with asyncio.timeout(KILL_TIMEOUT_S):
+            await process.wait()
+    except (ProcessLookupError, TimeoutError):
+        pass
 
 
 async def read_keyring(service_and_user: str) -> str | None:
