@@ -1,5 +1,6 @@
 """A stand-in for the daemon on a real Unix socket: says exactly what a test tells it to, and keeps what it was told."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -63,8 +64,8 @@ class Wire:
     def reply(self, request: Message, result: Any) -> None:
         self.send({"id": request["id"], "result": result})
 
-    def fail(self, request: Message, code: int, message: str, **data: Any) -> None:
-        self.send({"id": request["id"], "error": {"code": code, "message": message, **({"data": data} if data else {})}})
+    def fail(self, request: Message, code: int, text: str, data: Message | None = None) -> None:
+        self.send({"id": request["id"], "error": {"code": code, "message": text, **({"data": data} if data else {})}})
 
     def event(self, request: Message, *events: Message) -> None:
         """Stream events of a request, in one write."""
@@ -146,6 +147,8 @@ class ScriptedDaemon:
 
     def stop(self) -> None:
         """Be gone."""
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._server.close()
         self.path.unlink(missing_ok=True)
         self.drop_clients()

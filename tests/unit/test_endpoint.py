@@ -98,5 +98,7 @@ def test_explicit_places_win_and_become_absolute(tmp_path, monkeypatch):
 
 def test_it_imports_nothing_heavy():
     code = "import sys, modeld_protocol.endpoint; print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    modules = result.stdout.split()
     assert not {"asyncio", "msgspec", "anyio", "platformdirs", "tempfile"} & set(modules)

@@ -5,10 +5,8 @@ import socket as sockets
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from modeld_protocol.endpoint import socket_path, token_path
 from modeld_protocol.lifecycle import InitializeParams, ModeldCapabilities
 
-from . import launch
 from .calls import make_initialize
 from .errors import ConnectionLost, DaemonUnavailable, HandshakeFailed, InvalidParams, RpcError
 
@@ -33,8 +31,15 @@ class Target(NamedTuple):
     env: Mapping[str, str] | Sequence[str]
     trace: bool
 
+    def __repr__(self) -> str:
+        return f"Target({self.tcp or self.socket!s})"  # neither the token nor the values of env
+
     def dial(self) -> sockets.socket:
         """A connected, blocking socket; starts a daemon where that is allowed."""
+        from modeld_protocol.endpoint import socket_path  # here, because the import of pathlib takes 3 ms
+
+        from . import launch
+
         if self.tcp is not None:
             return launch.connect_tcp(self.tcp)
         try:
@@ -52,6 +57,8 @@ class Target(NamedTuple):
 
 
 def _read_token() -> str:
+    from modeld_protocol.endpoint import token_path
+
     try:
         path = token_path()
         return path.read_text("ascii").strip()
@@ -64,7 +71,8 @@ def refuse_handshake(error: Exception) -> NoReturn:
     if isinstance(error, RpcError):
         raise HandshakeFailed(f"the daemon refused the handshake: {error}") from error
     if isinstance(error, ConnectionLost):
-        raise HandshakeFailed("the daemon closed the connection during the handshake: see its log") from None
+        reason = "see the daemon's log" if str(error) == LOST else str(error)
+        raise HandshakeFailed(f"the connection ended during the handshake: {reason}") from None
     if isinstance(error, TimeoutError):
         raise HandshakeFailed(f"the daemon did not answer within {HANDSHAKE_TIMEOUT_S:g} s: run `modeld doctor`") from None
     raise error
