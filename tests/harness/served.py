@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.harness.peer import Peer
+
 from modeld.server.errors import RpcError, shutting_down
 from modeld.server.handshake import DaemonIdentity
 from modeld.server.listener import Listener
 from modeld.server.requests import CallContext
 from modeld.server.router import Router
 from modeld_protocol.framing import frame
-from tests.harness.peer import Peer
 
 IDENTITY = DaemonIdentity("daemon-1", "epoch-1", "9.9.9")
 

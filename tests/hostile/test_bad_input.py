@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.harness.peer import Peer
 from tests.harness.served import Served, client, serve
 

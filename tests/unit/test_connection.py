@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.harness.served import Served, client, serve
 
 from modeld.limits import MAX_REQUESTS_IN_FLIGHT
-from tests.harness.served import Served, client, serve
 
 pytestmark = pytest.mark.anyio
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.harness.served import Served, client, serve
 
 from modeld_protocol.lifecycle import FEATURES
-from tests.harness.served import Served, client, serve
 
 pytestmark = pytest.mark.anyio
 
