@@ -7,7 +7,8 @@ It informs people and never blocks a call: an unavailable provider is still trie
         └────────────── a success, from any state <── probing <──┘ (a failure: unavailable again)
 
 A refused key or an exhausted account makes a provider unavailable at once, a model that is not there that model. A rate limit
-degrades and no more: who counts requests is there. Failures that blame the request change nothing.
+degrades and no more: who counts requests is there. The network, the key and the account are the provider's, not a model's.
+Failures that blame the request change nothing.
 """
 
 from collections.abc import Callable, Collection
@@ -36,7 +37,8 @@ _AT_PROVIDER: dict[str, tuple[_Verdict, str]] = {
 }
 _NEUTRAL: tuple[_Verdict, str] = ("neutral", "")
 _AT_MODEL: dict[str, tuple[_Verdict, str]] = {
-    **_AT_PROVIDER,
+    "rate_limit": ("limited", "the provider limits the rate of requests to this model; it heals by itself"),
+    "server_error": ("failing", "the provider fails at this model; see its status page"),
     "model_not_found": ("down", "the provider knows no model of this name; check wire_name, or ask with model/discover"),
 }
 

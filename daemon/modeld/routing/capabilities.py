@@ -59,13 +59,13 @@ def validate_history(messages: str | Sequence[Message]) -> None:
     if isinstance(messages, str) or ToolResultBlock not in _kinds(messages):
         return
     calls: set[str] = set()
-    for path, block in _blocks(messages):
-        if isinstance(block, ToolUseBlock):
+    for number, index, block in _blocks_but_text(messages):
+        if type(block) is ToolUseBlock:
             calls.add(block.id.removeprefix(PREFIX))
-        elif isinstance(block, ToolResultBlock) and block.tool_use_id.removeprefix(PREFIX) not in calls:
+        elif type(block) is ToolResultBlock and block.tool_use_id.removeprefix(PREFIX) not in calls:
             raise ProviderFailure(
                 "invalid_request",
-                f"{path}: the tool result answers {block.tool_use_id[:100]}, and no call before it has that id; "
+                f"{_path(number, index)}: the tool result answers {block.tool_use_id[:100]}, and no call before it has that id; "
                 "send the assistant's message with the call too",
             )
 
@@ -146,28 +146,27 @@ def _check_content(messages: Sequence[Message], spec: ModelSpec) -> None:
         _mismatch(spec, "tools", "it has no tools, and the history holds tool calls; choose a model that has them")
     if ToolResultBlock not in kinds and kinds.isdisjoint(_MEDIA):
         return
-    for path, block in _blocks(messages):
-        if isinstance(block, ToolResultBlock):
-            _check_result(path, block, spec)
-        elif block.__class__ in _MEDIA:
-            _check_media(path, block, spec)
+    for number, index, block in _blocks_but_text(messages):
+        if type(block) is ToolResultBlock:
+            if not isinstance(block.content, str):
+                _check_result(_path(number, index), block.content, spec)
+        elif type(block) in _MEDIA:
+            _check_media(_path(number, index), block, spec)
 
 
-def _check_result(path: str, result: ToolResultBlock, spec: ModelSpec) -> None:
-    if isinstance(result.content, str):
-        return
-    for number, block in enumerate(result.content):
-        if block.__class__ not in _MEDIA:
+def _check_result(path: str, content: Sequence[ResultBlock], spec: ModelSpec) -> None:
+    for number, block in enumerate(content):
+        if type(block) not in _MEDIA:
             continue
         if not spec.capabilities.tool_result_media:
-            _, what = _MEDIA[block.__class__]
+            _, what = _MEDIA[type(block)]
             _mismatch(spec, "tool_result_media", f"{path} holds {what}, and its tool results are text; describe it in words")
         _check_media(f"{path}.content[{number}]", block, spec)
 
 
 def _check_media(path: str, block: Block | ResultBlock, spec: ModelSpec) -> None:
     assert isinstance(block, ImageBlock | AudioBlock | FileBlock)
-    capability, what = _MEDIA[block.__class__]
+    capability, what = _MEDIA[type(block)]
     if not getattr(spec.capabilities, capability):
         _mismatch(spec, capability, f"{path} holds {what}, which it doesn't take; leave it out, or choose a model that does")
     if isinstance(block.source, FileIdSource) and not spec.capabilities.file_ids:
@@ -178,12 +177,16 @@ def _check_media(path: str, block: Block | ResultBlock, spec: ModelSpec) -> None
         _mismatch(spec, "image_media_types", f"{path} is {block.media_type[:60]}; it reads {_either(types)}")
 
 
-def _blocks(messages: Sequence[Message]) -> Iterator[tuple[str, Block]]:
+def _blocks_but_text(messages: Sequence[Message]) -> Iterator[tuple[int, int, Block]]:
     for number, message in enumerate(messages):
-        if isinstance(message.content, str):
-            continue
-        for index, block in enumerate(message.content):
-            yield f"messages[{number}].content[{index}]", block
+        if not isinstance(message.content, str):
+            for index, block in enumerate(message.content):
+                if type(block) is not TextBlock:
+                    yield number, index, block
+
+
+def _path(number: int, index: int) -> str:
+    return f"messages[{number}].content[{index}]"
 
 
 # ---- the two refusals

@@ -23,6 +23,7 @@ from ..providers.catalog import (
     price_of,
     row_of,
     with_capabilities,
+    with_quirks,
 )
 from ..providers.spec import ModelSpec, Quirks
 
@@ -152,13 +153,10 @@ def _facts(row: ProviderRow, adapter: AdapterConfig, wire_name: str) -> ModelFac
     usable by config alone. Raises ValueError for a value that is none of the quirk's."""
     facts = facts_of(row, wire_name)
     given = {name: value for name, value in adapter.options.items() if name in Quirks.__struct_fields__}
-    if not given:
-        return facts
     try:
-        quirks = msgspec.convert({**msgspec.structs.asdict(facts.quirks), **given}, Quirks)
+        return with_quirks(facts, given) if given else facts
     except msgspec.ValidationError as error:
         raise ValueError(f"{adapter.name}: {error}; correct the adapter's `options`") from None
-    return with_capabilities(msgspec.structs.replace(facts, quirks=quirks), row, {})
 
 
 def _with_prices(known: Pricing | None, given: Pricing | None) -> Pricing | None:

@@ -15,6 +15,7 @@ from .load import (
     unknown_type,
     wire_of,
     with_capabilities,
+    with_quirks,
 )
 from .rows import ModelRule, ProviderRow
 
@@ -35,4 +36,5 @@ __all__ = [
     "unknown_type",
     "wire_of",
     "with_capabilities",
+    "with_quirks",
 ]

@@ -144,6 +144,13 @@ def _derived(quirks: Quirks) -> dict[str, Any]:
     }
 
 
+def with_quirks(facts: ModelFacts, given: Mapping[str, Any]) -> ModelFacts:
+    """`facts` with quirks of a user's own, for an endpoint that nobody knows, and the capabilities that follow from them. Raises
+    msgspec.ValidationError for a value that is none of the quirk's."""
+    quirks = msgspec.convert({**msgspec.structs.asdict(facts.quirks), **given}, Quirks)
+    return ModelFacts(msgspec.structs.replace(facts.capabilities, **_derived(quirks)), quirks, facts.limits)
+
+
 def with_capabilities(facts: ModelFacts, row: ProviderRow, changes: Mapping[str, Any]) -> ModelFacts:
     """`facts` with a user's corrections of capabilities, which reach the quirks that say the same: what a user declares,
     the wire sends. Raises msgspec.ValidationError for a name or value that is none of a capability's."""
