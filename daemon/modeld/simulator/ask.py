@@ -7,14 +7,15 @@ import msgspec
 
 
 class Call(msgspec.Struct):
-    """One HTTP request. Header names are in lower case; `path` comes without its query."""
+    """One HTTP request. Header names are in lower case; `path` comes without its query; `number` counts them
+    from 1, the simulator's own pages aside."""
 
-    number: int
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: bytes
+    number: int = 0
 
 
 class OfferedTool(msgspec.Struct):

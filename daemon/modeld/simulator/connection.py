@@ -48,10 +48,6 @@ class Host(Protocol):
         """The client went before its answer was complete."""
         ...
 
-    def next_number(self) -> int:
-        """The number of the next request."""
-        ...
-
 
 class Pump:
     """Writes of streams without a pace, in turn: one write of each stream, then the loop has its say, then the next."""
@@ -137,9 +133,16 @@ class Connection(asyncio.Protocol):
         """Whether an answer is under way."""
         return self._plan is not None
 
+    @property
+    def buffered_bytes(self) -> int:
+        """What was written and the client hasn't taken yet, beyond the kernel's own buffers."""
+        return self._transport.get_write_buffer_size()
+
     def abort(self) -> None:
         """End the connection without a word; the client didn't leave, it was left."""
         self._ended_here = True
+        self._plan = None
+        self._stop_timer()
         self._transport.abort()
 
     def _note_early_leave(self) -> None:
@@ -207,7 +210,7 @@ class Connection(asyncio.Protocol):
         path, _, query = self._url.decode("latin-1").partition("?")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         method = self._parser.get_method().decode("latin-1")
-        return Call(self._host.next_number(), method, unquote(path), query, dict(self._headers), body)
+        return Call(method, unquote(path), query, dict(self._headers), body)
 
     # ---- answers
 
@@ -243,8 +246,12 @@ class Connection(asyncio.Protocol):
 
     def write_next(self) -> bool:
         """Make one write. Returns whether another one may follow: not at the end, not while the client is slow."""
+        plan = self._plan
+        # A transport may be closed some time before it says so, and then takes no write.
+        if plan is None or self._transport.is_closing():
+            return False
         if self._paused:
-            self._held = self._plan is not None
+            self._held = True
             return False
         place = self._place
         if place < len(self._writes):
@@ -252,9 +259,7 @@ class Connection(asyncio.Protocol):
             self._place = place = place + 1
             if place < len(self._writes):
                 return True
-        if self._plan is None:
-            return False
-        return self._end(self._plan)
+        return self._end(plan)
 
     def _end(self, plan: Plan) -> bool:
         if plan.endless:

@@ -1,6 +1,7 @@
 """Plausible values from a JSON Schema: arguments for a tool, an answer for a structured request. Pure and repeatable."""
 
 from collections.abc import Callable
+from math import ceil, floor, inf
 from typing import Any, cast
 
 _MAX_DEPTH = 12
@@ -152,26 +153,28 @@ def _string(node: Schema, _root: Any, name: str, _depth: int) -> str:
 
 
 def _integer(node: Schema, _root: Any, _name: str, _depth: int) -> int:
-    return int(_bounded(node, 1))
+    return int(_on_grid(node, node.get("multipleOf", 1), 1))
 
 
 def _number(node: Schema, _root: Any, _name: str, _depth: int) -> float:
-    return _bounded(node, 1.5)
-
-
-def _bounded(node: Schema, value: float) -> float:
-    """The value moved inside the schema's bounds and onto its multiples."""
-    step = node.get("multipleOf") or (1 if node.get("type") == "integer" else 0.5)
+    if "multipleOf" in node:
+        return _on_grid(node, node["multipleOf"], 1)
     low = node.get("minimum", node.get("exclusiveMinimum"))
     high = node.get("maximum", node.get("exclusiveMaximum"))
-    if low is not None and value <= low:
-        value = low if "minimum" in node else low + step
-    if high is not None and value >= high:
-        value = high if "maximum" in node else high - step
-    if "multipleOf" not in node:
-        return value
-    down = value // step * step
-    return down if low is None or down > low or (down == low and "minimum" in node) else down + step
+    if low is not None and high is not None:
+        return (low + high) / 2
+    return max(1.5, low + 1) if low is not None else min(1.5, high - 1) if high is not None else 1.5
+
+
+def _on_grid(node: Schema, step: float, wish: float) -> float:
+    """The multiple of `step` inside the schema's bounds that is nearest to the wish."""
+    first = ceil(node["minimum"] / step) if "minimum" in node else -inf
+    last = floor(node["maximum"] / step) if "maximum" in node else inf
+    if "exclusiveMinimum" in node:
+        first = max(first, floor(node["exclusiveMinimum"] / step) + 1)
+    if "exclusiveMaximum" in node:
+        last = min(last, ceil(node["exclusiveMaximum"] / step) - 1)
+    return max(first, min(last, ceil(wish / step))) * step
 
 
 def _boolean(_node: Schema, _root: Any, _name: str, _depth: int) -> bool:

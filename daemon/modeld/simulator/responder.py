@@ -46,6 +46,7 @@ class Responder:
         self._show_keys = show_keys
         self._stats = stats
         self._reset = reset
+        self._number = 0
         self._token = clock.token(4).hex()
         self._wires = all_wires()
         self._bench_plans: dict[tuple[str, str, bool, bool], Plan] = {}
@@ -54,6 +55,8 @@ class Responder:
         """The plan for a request, and its record unless it asks for a control page."""
         if is_control(call.path):
             return control_plan(call, self.records, self.chooser, self._stats, self._reset, show_keys=self._show_keys), None
+        self._number += 1
+        call.number = self._number
         record = RecordedRequest(
             number=call.number,
             at_s=self._clock.monotonic(),

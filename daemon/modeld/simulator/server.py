@@ -46,7 +46,6 @@ class Simulator:
         self._responder = Responder(scenario or Scenario(), clock, show_keys=show_keys, stats=self.stats, reset=self.reset)
         self._connections: set[Connection] = set()
         self._connections_total = 0
-        self._number = 0
         self._server: asyncio.Server | None = None
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
@@ -100,6 +99,7 @@ class Simulator:
             "open_connections": self.open_connections,
             "connections_total": self._connections_total,
             "running": self.running,
+            "buffered_bytes": sum(connection.buffered_bytes for connection in self._connections),
             "requests": records.request_count,
             "closed_early_count": records.closed_early_count,
             "closed_early": list(records.closed_early),
@@ -160,11 +160,6 @@ class Simulator:
         """A connection is gone."""
         self._connections.discard(connection)
         self._changed()
-
-    def next_number(self) -> int:
-        """The number of the next request, from 1."""
-        self._number += 1
-        return self._number
 
     def plan(self, call: Call, headers: Headers) -> tuple[Plan, RecordedRequest | None]:
         """What a request gets."""
