@@ -80,6 +80,17 @@ def test_without_models_the_names_stay_as_written() -> None:
     assert (config.models_given, config.models, config.default_model) == (False, {}, "sonnet")
 
 
+def test_a_default_among_the_catalogs_models() -> None:
+    def check_default(name: str) -> list[tuple[int, str]]:
+        text = f"adapters: {{openai: }}\ndefault_model: {name}\n"
+        config, problems = check(text.encode(), "f", TYPES, {}, offered=lambda config: [f"{n}:gpt-5" for n in config.adapters])
+        assert (config is None) == bool(problems)
+        return [(problem.line, problem.message) for problem in problems]
+
+    assert check_default("openai:gpt-5") == []
+    assert [line for line, message in check_default("openai:gtp-5") if "'openai:gpt-5'" in message] == [2]
+
+
 M = "models:\n  a:m: {adapter: openai, "
 A = "adapters:\n  a: {type: openai, "
 WITH_MODELS = "adapters: {openai: }\n"

@@ -2,9 +2,7 @@
 
 import math
 import re
-import shlex
 from collections.abc import Callable, Collection, Mapping
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -46,16 +44,6 @@ _FRAMING_HEADERS = frozenset(
     | {"accept", "accept-encoding", "expect", "keep-alive", "proxy-connection"}
 )
 
-
-class AdapterRules(msgspec.Struct, frozen=True):
-    """What the check knows of the world: adapter types, the variable that each takes its key from unless told, and the
-    environment."""
-
-    known_types: Collection[str]
-    default_key_env: "KeyEnv"
-    env: Mapping[str, str]
-
-
 KeyEnv = Callable[[str], str | None]
 """The environment variable that holds the key of a type's adapters unless told, None where there is none."""
 
@@ -63,6 +51,15 @@ KeyEnv = Callable[[str], str | None]
 def no_key_env(_type: str) -> str | None:
     """For a check without a catalog."""
     return None
+
+
+class AdapterRules(msgspec.Struct, frozen=True):
+    """What the check knows of the world: adapter types, the variable that each takes its key from unless told, and the
+    environment."""
+
+    known_types: Collection[str]
+    default_key_env: KeyEnv
+    env: Mapping[str, str]
 
 
 def check_adapter(report: Report, entry: Field, rules: AdapterRules) -> AdapterConfig | None:
@@ -127,6 +124,8 @@ def _is_open_to_the_network(url: str) -> bool:
     host = parts.hostname or ""
     if parts.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
         return False
+    from ipaddress import ip_address
+
     try:
         return not ip_address(host).is_loopback
     except ValueError:
@@ -229,6 +228,8 @@ def _read_command(report: Report, field: Field) -> Any:
         return _command(report, field, [word for word, _ in words]) if words is not INVALID else INVALID
     if not isinstance(field.node, Scalar) or not isinstance(field.node.value(), str):
         return report.wrong_type(field, "a command: a list of words, or one line of text")
+    import shlex
+
     try:
         words = shlex.split(field.node.text)
     except ValueError:

@@ -1,6 +1,6 @@
 """Every problem of a models.yaml at once, each at its place, and the config where there is no error among them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from modeld_protocol.config import Problem, Severity
 
@@ -11,9 +11,12 @@ from .fields import Field, Fields, Report, is_null, read_entries, read_fields
 from .model_checks import check_default, check_models
 from .schema import TOP_FIELDS, AdapterConfig, Config
 from .wording import quote
-from .yaml_nodes import Document, YamlError
+from .yaml_nodes import Document, Scalar, YamlError
 
 _EXAMPLE = "write 'adapters:' with one entry per provider, each with a 'type' and where its key comes from"
+
+Offered = Callable[[Config], Collection[str]]
+"""The ids and aliases of the models that the catalog has for the adapters of a config."""
 
 
 def check(
@@ -23,21 +26,24 @@ def check(
     env: Mapping[str, str],
     *,
     default_key_env: KeyEnv = no_key_env,
+    offered: Offered | None = None,
 ) -> tuple[Config | None, list[Problem]]:
     """The config in `data` and what is wrong with it, in the order of the file. The config is None exactly where there is an
-    error. `default_key_env` says for a type which variable holds its key unless told, None where there is none.
+    error. `default_key_env` says for a type which variable holds its key unless told; `offered` which ids and aliases the
+    catalog has for a config that gives no models. What they would tell isn't checked without them.
 
     Never raises for anything in `data`. No message repeats a key.
     """
     if len(data) > MAX_CONFIG_BYTES:
-        return None, [
-            problem_of_file(file, "too_large", f"the file is larger than {MAX_CONFIG_BYTES // MIB} MiB; make it smaller")
-        ]
+        message = f"the file is larger than {MAX_CONFIG_BYTES // MIB} MiB; make it smaller"
+        return None, [problem_of_file(file, "too_large", message)]
     document, report = _parse(data, file)
     if document is None:
         return None, report.sorted()
     rules = AdapterRules(known_types, default_key_env, env)
     config = _check_document(document, report, rules)
+    if offered is not None and config is not None and not (report.errors or config.models_given):
+        _check_offered_default(document, report, config, offered)
     return (None if report.errors else config), report.sorted()
 
 
@@ -48,7 +54,7 @@ def problem_of_file(file: str, code: str, message: str, severity: Severity = "er
 
 def _parse(data: bytes, file: str) -> tuple[Document | None, Report]:
     try:
-        text = data.decode().removeprefix("\ufeff")
+        text = data.decode().lstrip("\ufeff")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
         report = Report(yaml_nodes.empty_document(before), file)
@@ -80,6 +86,17 @@ def _check_document(document: Document, report: Report, rules: AdapterRules) -> 
         models, model_names = check_models(report, entries, names)
     default = check_default(report, top.values["default_model"], model_names) if "default_model" in top.values else None
     return Config(adapters=adapters, models=models, default_model=default, models_given=given)
+
+
+def _check_offered_default(document: Document, report: Report, config: Config, offered: Offered) -> None:
+    """A default among the catalog's models exists there."""
+    if config.default_model is None or config.default_model in (names := offered(config)):
+        return
+    assert isinstance(document.root, yaml_nodes.Mapping)
+    place = next(value for key, value in document.root.pairs if isinstance(key, Scalar) and key.text == "default_model")
+    near = report.suggest(config.default_model, names)
+    message = f"default_model {quote(config.default_model)} is no model or alias that these adapters are known to have{near}"
+    report.error(place, "unknown_model", message)
 
 
 def _check_syntax(document: Document, report: Report) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from modeld_protocol.config import Problem
 
 from .adapter_checks import KeyEnv
-from .check import check
+from .check import Offered, check
 from .load import load
 from .locations import ConfigPlace
 from .schema import Config
@@ -16,20 +16,21 @@ from .schema import Config
 
 class ConfigSurroundings(msgspec.Struct, frozen=True):
     """What a config is read against: the catalog's adapter types, the variable that each takes its key from unless told, the
-    environment, and the config that stands in where there is no file."""
+    environment, the config that stands in where there is no file, and the names of the models that the catalog has."""
 
     known_types: Collection[str]
     default_key_env: KeyEnv
     env: Mapping[str, str]
     builtin: Callable[[Mapping[str, str]], Config]
+    offered: Offered | None = None
 
     def load(self, path: Path) -> tuple[Config | None, list[Problem]]:
         """Read and check one file. Blocks on the disk."""
-        return load(path, self.known_types, self.env, default_key_env=self.default_key_env)
+        return load(path, self.known_types, self.env, default_key_env=self.default_key_env, offered=self.offered)
 
     def check(self, text: bytes, file: str) -> tuple[Config | None, list[Problem]]:
         """Check a text as if it were the content of `file`."""
-        return check(text, file, self.known_types, self.env, default_key_env=self.default_key_env)
+        return check(text, file, self.known_types, self.env, default_key_env=self.default_key_env, offered=self.offered)
 
 
 class Effective(msgspec.Struct, frozen=True):

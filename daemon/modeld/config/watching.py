@@ -6,8 +6,8 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-STEP_MS = 50  # quiet for so long ends a burst of changes
-DEBOUNCE_MS = 100  # a burst that doesn't end is reported this often
+STEP_MS = 80  # quiet for so long ends a burst of changes; the library wakes up as often
+DEBOUNCE_MS = 160  # a burst that doesn't end is reported this often
 
 Directory = tuple[str, int, int]
 """A path with the device and inode behind it, so that a directory that was replaced is another."""

@@ -22,7 +22,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _CORE = "tag:yaml.org,2002:"
 _CORE_TAGS = frozenset({"!", *(_CORE + name for name in ("null", "bool", "int", "float", "str", "map", "seq"))})
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 _HINTS = {
     "mapping values are not allowed in this context": "check the indentation, and put a value that holds ': ' in quotes",
@@ -116,7 +116,8 @@ class Document(msgspec.Struct):
 
 
 def compose(text: str) -> Document:
-    """The tree of the first document in `text`. Raises YamlError: `binary`, `syntax` or `too_complex`."""
+    """The tree of the first document in `text`, which has no byte order mark. Raises YamlError with one of the codes `binary`,
+    `syntax` and `too_complex`."""
     if found := _FORBIDDEN.search(text):
         code_point = f"U+{ord(found.group()):04X}"
         message = f"this is no text file: it holds the control character {code_point}; save it as plain UTF-8 text"
