@@ -106,10 +106,20 @@ async def test_a_failed_handshake_says_why(daemon, handlers, capabilities, messa
 
     monkeypatch.setattr(transport, "HANDSHAKE_TIMEOUT_S", 0.2)
     monkeypatch.setattr(target, "HANDSHAKE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(transport, "LEAVING_S", 0.2)
     daemon.handlers |= handlers
     daemon.capabilities = capabilities
     with pytest.raises(HandshakeFailed, match=message):
         await connect(daemon)
+
+
+async def test_a_daemon_that_leaves_while_we_come_in_is_tried_again(daemon):
+    def leave_once(wire, message):
+        wire.close() if len(daemon.wires) == 1 else daemon.initialize(wire, message)
+
+    daemon.on("initialize", leave_once)
+    async with connect(daemon) as client:
+        assert client.epoch == "ep_2"
 
 
 async def test_without_a_daemon_and_without_leave_to_start_one(tmp_path):
@@ -387,7 +397,7 @@ async def test_a_consumer_that_lags_stops_the_daemon_and_then_gets_everything(da
         assert stream._exchange.held_bytes < 500_000
         texts = [text.split()[0] async for text in stream.text()]
     assert texts == [str(number) for number in range(5_000)]
-    assert sent.is_set()
+    assert await anyio.to_thread.run_sync(sent.wait, 5)
 
 
 async def test_another_call_is_answered_while_a_stream_is_not_read(daemon, monkeypatch):

@@ -93,9 +93,19 @@ HANDSHAKES = [
 @pytest.mark.parametrize(("handler", "message"), HANDSHAKES)
 def test_a_failed_handshake_says_why(daemon, handler, message, monkeypatch):
     monkeypatch.setattr(blocking, "HANDSHAKE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(blocking, "LEAVING_S", 0.2)
     daemon.on("initialize", handler)
     with pytest.raises(HandshakeFailed, match=message):
         connect(daemon)
+
+
+def test_a_daemon_that_leaves_while_we_come_in_is_tried_again(daemon):
+    def leave_once(wire, message):
+        wire.close() if len(daemon.wires) == 1 else daemon.initialize(wire, message)
+
+    daemon.on("initialize", leave_once)
+    with connect(daemon) as client:
+        assert client.epoch == "ep_2"
 
 
 # ---- calls
@@ -268,7 +278,7 @@ def test_a_consumer_that_lags_stops_the_daemon_while_calls_are_answered(daemon, 
         assert 50_000 < stream._exchange.held_bytes < 500_000
         assert client.call("daemon/status") == {"epoch": "ep_1"}
         assert [text.split()[0] for text in stream.text()] == [str(number) for number in range(5_000)]
-    assert sent.is_set()
+    assert sent.wait(5)
 
 
 def test_a_stream_that_overruns_fails_alone_and_still_has_its_response(daemon, monkeypatch):

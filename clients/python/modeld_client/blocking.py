@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,7 +13,16 @@ from modeld_protocol.lifecycle import ModeldCapabilities
 from .calls import decode_capabilities
 from .errors import ConnectionLost, InvalidParams, RpcError, UnreadableReply
 from .mux import Exchange, Mux, Subscription, notification
-from .target import HANDSHAKE_TIMEOUT_S, LOST, Target, check_size, refuse_handshake
+from .target import (
+    HANDSHAKE_TIMEOUT_S,
+    LEAVING_PAUSE_S,
+    LEAVING_S,
+    LOST,
+    DroppedInHandshake,
+    Target,
+    check_size,
+    refuse_handshake,
+)
 
 READ_BYTES = 256 * 1024
 
@@ -47,8 +57,21 @@ class SyncConnection:
         self._reader = threading.Thread(target=self._read, name="modeld-client-reader", daemon=True)
         self._reader.start()
 
-    def initialize(self, target: Target) -> None:
-        """Agree on the protocol."""
+    @classmethod
+    def open(cls, target: Target, lock: threading.Lock, subscriptions: list[Subscription]) -> "SyncConnection":
+        """Connect, and agree on the protocol; again where the daemon was just leaving."""
+        deadline = time.monotonic() + LEAVING_S
+        while True:
+            connection = cls(target.dial(), lock, subscriptions)
+            try:
+                connection._initialize(target)
+                return connection
+            except DroppedInHandshake:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(LEAVING_PAUSE_S)
+
+    def _initialize(self, target: Target) -> None:
         try:
             result = self.call("initialize", target.initialize(), HANDSHAKE_TIMEOUT_S)
             self.capabilities = decode_capabilities(result)

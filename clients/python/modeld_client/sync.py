@@ -115,8 +115,7 @@ class Client:
             if self._closed:
                 raise ConnectionLost(CLOSED)
             if self._connection is None or self._connection.lost is not None:
-                connection = SyncConnection(self._target.dial(), self._mux_lock, self._subscriptions)
-                connection.initialize(self._target)
+                connection = SyncConnection.open(self._target, self._mux_lock, self._subscriptions)
                 self._connection, self._capabilities = connection, connection.capabilities
             return self._connection
 

@@ -15,6 +15,8 @@ CLOSED = "this client is closed: make another with connect()"
 NOT_ENTERED = "enter the stream first: `with client.stream(...) as stream`, or `async with` on AsyncClient"
 ONCE = "a stream runs once: make another with client.stream(...)"
 HANDSHAKE_TIMEOUT_S = 10.0  # a daemon answers in milliseconds; one that was just started, within a second
+LEAVING_S = 2.0  # a daemon that dies still accepts for a moment; one that drops everybody must not be asked for ever
+LEAVING_PAUSE_S = 0.05
 LOST = "the daemon closed the connection or died; the call may have been charged, so it was not repeated: call again to reconnect"
 
 
@@ -66,13 +68,18 @@ def _read_token() -> str:
         raise DaemonUnavailable(f"the TCP token can't be read ({error}): give token=, or use the Unix socket") from None
 
 
+class DroppedInHandshake(HandshakeFailed):
+    """The daemon left while we came in: nothing was asked of it yet, so another one may be tried."""
+
+
 def refuse_handshake(error: Exception) -> NoReturn:
     """Raise what a failed `initialize` means."""
     if isinstance(error, RpcError):
         raise HandshakeFailed(f"the daemon refused the handshake: {error}") from error
     if isinstance(error, ConnectionLost):
-        reason = "see the daemon's log" if str(error) == LOST else str(error)
-        raise HandshakeFailed(f"the connection ended during the handshake: {reason}") from None
+        if str(error) == LOST:
+            raise DroppedInHandshake("the daemon closed the connection during the handshake: see its log") from None
+        raise HandshakeFailed(f"the handshake failed: {error}") from None
     if isinstance(error, TimeoutError):
         raise HandshakeFailed(f"the daemon did not answer within {HANDSHAKE_TIMEOUT_S:g} s: run `modeld doctor`") from None
     raise error

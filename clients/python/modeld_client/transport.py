@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,16 @@ from modeld_protocol.lifecycle import ModeldCapabilities
 from .calls import decode_capabilities
 from .errors import ConnectionLost, InvalidParams, RpcError, UnreadableReply
 from .mux import Exchange, Mux, Subscription, notification
-from .target import HANDSHAKE_TIMEOUT_S, LOST, Target, check_size, refuse_handshake
+from .target import (
+    HANDSHAKE_TIMEOUT_S,
+    LEAVING_PAUSE_S,
+    LEAVING_S,
+    LOST,
+    DroppedInHandshake,
+    Target,
+    check_size,
+    refuse_handshake,
+)
 
 
 class AsyncExchange(Exchange):
@@ -68,7 +78,18 @@ class AsyncConnection(asyncio.Protocol):
 
     @classmethod
     async def open(cls, target: Target, subscriptions: list[Subscription]) -> "AsyncConnection":
-        """Connect, and agree on the protocol."""
+        """Connect, and agree on the protocol; again where the daemon was just leaving."""
+        deadline = time.monotonic() + LEAVING_S
+        while True:
+            try:
+                return await cls._open(target, subscriptions)
+            except DroppedInHandshake:
+                if time.monotonic() > deadline:
+                    raise
+            await anyio.sleep(LEAVING_PAUSE_S)
+
+    @classmethod
+    async def _open(cls, target: Target, subscriptions: list[Subscription]) -> "AsyncConnection":
         sock = await _dial(target)
         try:
             sock.setblocking(False)
