@@ -110,6 +110,7 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_layers(path: Path) -> None:
     found = effective(ConfigPlace(path, False), SURROUNDINGS)
+    assert SURROUNDINGS.check(path.read_bytes(), str(path)) == (found.config, [])
     assert (found.from_file, list(found.config.models if found.config else ())) == (True, ["openai:first"])
     path.unlink()
     assert effective(ConfigPlace(path, False), SURROUNDINGS).config is BUILTIN
