@@ -1,5 +1,11 @@
-"""The conversation on its way to the provider: roles, merging, the order within a turn, system words in the middle."""
+"""The conversation on its way to the provider: roles, merging, the order within a turn, system words in the middle.
 
+Where a model takes system messages between others, they stand behind a user turn, alone, and before the model's turn or at
+the end: https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages (2026-11-20). Elsewhere they
+are sent as the user's words.
+"""
+
+from collections.abc import Sequence
 from typing import Literal
 
 from modeld_protocol.content import AudioBlock, Block, FileBlock, ImageBlock, Message
@@ -17,11 +23,14 @@ class History:
     """Messages in the wire's form. `system` holds what was said as system before anything else; `wanted_marks` the blocks at
     which clients asked for a cache marker, in order."""
 
-    def __init__(self, blocks: BlockEncoder) -> None:
+    def __init__(self, blocks: BlockEncoder, *, takes_system: bool) -> None:
         self.system: list[str] = []
         self.messages: list[MessageParam] = []
         self.wanted_marks: list[MarkableParam] = []
         self._blocks = blocks
+        self._takes_system = takes_system
+        self._waiting: list[BlockParam] = []  # system words, for the end of the user's turn
+        self._waiting_path = ""
 
     def add_all(self, messages: str | list[Message]) -> None:
         """Encode a whole conversation. Raises ProviderFailure."""
@@ -29,16 +38,19 @@ class History:
             messages = [Message("user", messages)]
         out = self.messages
         last: str | None = None
+        plain = True
         for number, message in enumerate(messages):
             role, content = message.role, message.content
             # Most of any history: a string that starts a turn of its own.
-            if type(content) is str and role != last and message.metadata is None and role in _PLAIN_ROLES:
+            if plain and type(content) is str and role != last and message.metadata is None and role in _PLAIN_ROLES:
                 if content and not content.isspace():
                     out.append(MessageParam(role, content))
                     last = role
                 continue
             self._add(message, number)
             last = out[-1].role if out else None
+            plain = not self._waiting
+        self._place_system()
 
     def _add(self, message: Message, number: int) -> None:
         if message.role == "system":
@@ -57,10 +69,28 @@ class History:
         if not self.messages:
             self.system += [text.text for text in texts]
             return
-        self._blocks.warnings.append(
-            Warning("content_projected", "a system message in the middle of the conversation is sent as the user's words", path)
-        )
+        if self._takes_system:
+            self._waiting += texts
+            self._waiting_path = path
+            self._note_mark(texts, wants_mark=_wants_mark(message))
+            return
+        self._project_system(path)
         self._append("user", list(texts), wants_mark=_wants_mark(message))
+
+    def _place_system(self) -> None:
+        """Put what waits behind the user's turn that has just ended."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        if self.messages[-1].role == "user":
+            self.messages.append(MessageParam("system", waiting))
+            return
+        self._project_system(self._waiting_path)
+        self.messages.append(MessageParam("user", waiting))
+
+    def _project_system(self, path: str) -> None:
+        message = "a system message in the middle of the conversation is sent as the user's words"
+        self._blocks.warnings.append(Warning("content_projected", message, path))
 
     def _system_text(self, block: Block, path: str) -> TextParam | None:
         if isinstance(block, ImageBlock | AudioBlock | FileBlock):
@@ -71,20 +101,29 @@ class History:
     def _append(self, role: _WireRole, params: list[BlockParam], *, wants_mark: bool) -> None:
         if not params:
             return
-        if wants_mark:
-            last = next((param for param in reversed(params) if isinstance(param, MARKABLE)), None)
-            if last is not None:
-                self.wanted_marks.append(last)
+        self._note_mark(params, wants_mark=wants_mark)
+        if role == "assistant":
+            self._place_system()
+        elif self._waiting:
+            message = "a system message within the user's turn is sent behind it"
+            self._blocks.warnings.append(Warning("content_projected", message, self._waiting_path))
         out = self.messages
         if out and out[-1].role == role:
             before = out[-1].content
-            params = [*([TextParam(before)] if isinstance(before, str) else before), *params]
-            out[-1].content = params
+            merged = [*([TextParam(before)] if isinstance(before, str) else before), *params]
+            if any(isinstance(param, ToolResultParam) for param in params):
+                # All results of a turn come before anything else of the next user message.
+                merged.sort(key=lambda param: not isinstance(param, ToolResultParam))
+            out[-1].content = merged
         else:
+            if role == "user":
+                params.sort(key=lambda param: not isinstance(param, ToolResultParam))
             out.append(MessageParam(role, params))
-        if role == "user" and not isinstance(params[0], ToolResultParam):
-            # All results of a turn come before anything else of the next user message.
-            params.sort(key=lambda param: not isinstance(param, ToolResultParam))
+
+    def _note_mark(self, params: Sequence[BlockParam], *, wants_mark: bool) -> None:
+        last = next((param for param in reversed(params) if isinstance(param, MARKABLE)), None) if wants_mark else None
+        if last is not None:
+            self.wanted_marks.append(last)
 
     # ---- what the rest of the request depends on
 
@@ -98,9 +137,10 @@ class History:
 
     def open_call_without_thinking(self) -> bool:
         """Whether the last thing is a tool's result for a turn of the model that doesn't begin with thinking."""
-        if len(self.messages) < 2 or self.messages[-1].role != "user":
+        turns = [message for message in self.messages[-3:] if message.role != "system"]
+        if len(turns) < 2 or turns[-1].role != "user":
             return False
-        results, turn = self.messages[-1].content, self.messages[-2].content
+        results, turn = turns[-1].content, turns[-2].content
         if isinstance(results, str) or not isinstance(results[0], ToolResultParam):
             return False
         return isinstance(turn, str) or isinstance(turn[0], MARKABLE)

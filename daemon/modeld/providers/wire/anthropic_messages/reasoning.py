@@ -146,7 +146,7 @@ def plan_sampling(
     version = model.quirks.api_version or PLAIN_VERSION
     if model.quirks.sampling == "none" or version >= NO_SAMPLING_VERSION:
         return _without_sampling(found, "this model takes no sampling parameters", warnings)
-    if reasoning.active:
+    if reasoning.active and not model.quirks.sampling_with_thinking:
         neutral = found.temperature if found.temperature == 1 else None
         _without_sampling(Sampling(None if neutral else found.temperature, found.top_p, top_k), "not while thinking", warnings)
         return Sampling(neutral)

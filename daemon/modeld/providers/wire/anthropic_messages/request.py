@@ -92,7 +92,7 @@ def api_headers(version: str | None = None) -> dict[str, str]:
 
 
 def _history(request: CanonicalRequest, model: ModelSpec, blocks: BlockEncoder, *, prefill_matters: bool = True) -> History:
-    history = History(blocks)
+    history = History(blocks, takes_system=model.quirks.mid_conversation_system)
     history.add_all(request.messages)
     if not history.messages:
         raise ProviderFailure("invalid_request", "messages: nothing to send is left; give at least one user message with content")
@@ -123,9 +123,7 @@ def _fill_prefix(
 def _tools_json(tools: list[Tool], model: ModelSpec, options: MessagesOptions) -> bytes | None:
     most = model.quirks.max_function_count
     if most is not None and len(tools) > most:
-        raise ProviderFailure(
-            "capability_mismatch", f"tools: {model.id} takes {most} tools at most, not {len(tools)}; send fewer"
-        )
+        raise ProviderFailure("capability_mismatch", f"tools: {model.id} takes {most} at most, not {len(tools)}; send fewer")
     if not tools and not options.server_tools:
         return None
     params: list[Any] = list(options.server_tools)

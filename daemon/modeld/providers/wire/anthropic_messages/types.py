@@ -122,7 +122,7 @@ BlockParam = MarkableParam | ThinkingParam | RedactedThinkingParam | dict[str, A
 class MessageParam(msgspec.Struct, gc=False):
     """One turn."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "system"]
     content: str | list[BlockParam]
 
 
