@@ -31,6 +31,10 @@ class Call:
         self.server.requests.append(whole)
         return whole
 
+    async def head(self) -> None:
+        """Read the head of a request alone; the body stays in the socket."""
+        await self._reader.readuntil(b"\r\n\r\n")
+
     async def send(self, data: bytes) -> bool:
         """Whether the client still reads."""
         try:

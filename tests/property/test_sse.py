@@ -5,13 +5,31 @@ import itertools
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from modeld.upstream.contract import UpstreamError
 from modeld.upstream.ndjson import NdjsonDecoder
 from modeld.upstream.sse import SseDecoder
 
 TOKENS = st.sampled_from(
-    [b"\r", b"\n", b"\r\n", b"\n\n", b"\r\n\r\n", b":", b": c", b"data", b"data:", b"data: ", b"event: ", b"event:", b"id: 1"]
-    + [b"x", b" ", b"{}", b"\xef\xbb\xbf", b"\xef", "\u2028\u0085\v".encode(), b"data: [DONE]\n\n", b"event: ping\ndata: {}\n\n"]
+    [
+        *(
+            b"\r",
+            b"\n",
+            b"\r\n",
+            b"\n\n",
+            b"\r\n\r\n",
+            b":",
+            b": c",
+            b"data",
+            b"data:",
+            b"data: ",
+            b"event: ",
+            b"event:",
+            b"id: 1",
+        ),
+        *(b"x", b" ", b"{}", b"\xef\xbb\xbf", b"\xef", "\u2028\u0085\v".encode()),
+        *(b"data: [DONE]\n\n", b"event: ping\ndata: {}\n\n"),
+    ]
 )
 BODIES = st.lists(TOKENS, max_size=14).map(b"".join)
 
@@ -41,15 +59,15 @@ def by_the_standard(body):
             line += byte
         position += 1
     frames, name, data = [], "", None
-    for line in [*lines, line, b""]:
-        if line == b"":
+    for text in [*lines, line, b""]:
+        if text == b"":
             if data is not None:
                 frames.append((name, data[:-1]))
             name, data = "", None
             continue
-        field, value = line, b""
-        if b":" in line:
-            field, value = line[: line.index(b":")], line[line.index(b":") + 1 :]
+        field, value = text, b""
+        if b":" in text:
+            field, value = text[: text.index(b":")], text[text.index(b":") + 1 :]
             value = value[1:] if value[:1] == b" " else value
         if field == b"data":
             data = (data or b"") + value + b"\n"

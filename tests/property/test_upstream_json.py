@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modeld import limits
 from modeld.upstream.json import InvalidJson, decode, is_deep, repair
 
@@ -49,8 +50,11 @@ def test_what_is_kept_raw_is_utf8_too():
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b'{"text":1}', b"[" * 5_000, b'{"a":' * 5_000, b"\xff", b"nul", b'{"text":"\n"}', b"[" * 300_000, b"<html>"]
-    + [b'{"raw":' + b"[" * 600 + b"]" * 600 + b"}", b'{"x":' + b'{"a":' * 200 + b"1" + b"}" * 201 + b" " * 1_024],
+    [
+        *(b"", b"{", b'{"text":1}', b"\xff", b"nul", b'{"text":"\n"}', b"<html>", b"[" * 5_000, b'{"a":' * 5_000, b"[" * 300_000),
+        b'{"raw":' + b"[" * 600 + b"]" * 600 + b"}",
+        b'{"x":' + b'{"a":' * 200 + b"1" + b"}" * 201 + b" " * 1_024,
+    ],
 )
 def test_decode_has_one_error(data):
     with pytest.raises(InvalidJson):

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modeld.credentials.redact import MARK, Redactor, bounded
 
 SECRET = 'p4ss/wörd+with "quotes" & more=='

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modeld.upstream.contract import Origin
 from modeld.upstream.guard import BaseUrl, InvalidBaseUrl, authority, check_origin, join_target, parse_base_url
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modeld.upstream.retry import backoff_s, parse_retry_after, should_retry_header
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT

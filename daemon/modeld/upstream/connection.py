@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_failure",
+        "_held",
         "_interim",
         "_lingered_bytes",
         "_loop",
@@ -75,6 +76,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._on_linger_end: Callable[[Connection], None] | None = None
         self._paused = False
+        self._held = False  # paused by itself, because nobody pumps yet
         self._begin(_IDLE)
 
     # ---- what the client calls
@@ -122,8 +124,9 @@ class Connection(asyncio.Protocol):
     async def pump(self, sink: Callable[[bytes], bool]) -> None:
         """Hand the body to `sink`, piece by piece as it arrives, until it ends or `sink` returns True."""
         self._sink = sink
+        if self._held:
+            self.resume()
         self._deliver()
-        self.resume()
         if self._phase == _BODY and self._failure is None and not self._stopped:
             await self._wait()
         self._sink = self._discard
@@ -132,6 +135,7 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Stop reading."""
+        self._held = False
         if not self._paused and self.is_open:
             assert self._transport is not None
             self._paused = True
@@ -140,7 +144,7 @@ class Connection(asyncio.Protocol):
     def resume(self) -> None:
         """Go on reading."""
         if self._paused:
-            self._paused = False
+            self._paused = self._held = False
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
 
@@ -293,8 +297,9 @@ class Connection(asyncio.Protocol):
         if not pieces:
             return
         if self._sink is None:
-            if self._received_bytes > _MAX_UNPUMPED_BYTES:
+            if self._received_bytes > _MAX_UNPUMPED_BYTES and not self._paused:
                 self.pause()
+                self._held = True
             return
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()

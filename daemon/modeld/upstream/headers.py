@@ -36,7 +36,7 @@ def full_headers(request: HttpRequest) -> list[tuple[str, str]]:
     where the request ends or where it goes.
     """
     credential = request.credential
-    secret_name = "" if credential is None else credential.header.lower()
+    secret_name = None if credential is None else credential.header.lower()
     headers = [("accept-encoding", "identity" if request.stream else "gzip")]
     has_agent = False
     for name, value in request.headers:
