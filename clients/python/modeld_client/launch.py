@@ -227,7 +227,7 @@ def _program() -> list[str]:
     import importlib.util
 
     spec = importlib.util.find_spec("modeld")
-    if spec is not None and spec.origin is not None:
+    if sys.executable and spec is not None and spec.origin is not None:
         # -P: a file modeld.py in whatever directory the user happens to be in is not ours to run.
         return [sys.executable, "-P", "-m", "modeld"]
     import shutil
