@@ -1,0 +1,208 @@
+"""Recorded traffic through the Chat Completions wire, with the vendor's own SDK as the second opinion."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+import openai
+import pytest
+
+from modeld.providers.assembler import Assembler
+from modeld.providers.failure import ProviderFailure
+from modeld.providers.spec import ModelSpec
+from modeld.providers.wire.openai_chat import WIRE
+from modeld.upstream.sse import SseDecoder
+from modeld_protocol.content import RefusalBlock, TextBlock, ToolUseBlock
+from modeld_protocol.events import MessageStart, TextDelta, ToolUseEnd, ToolUseInputDelta, ToolUseStart
+from modeld_protocol.model import Capabilities, ModelLimits
+
+ROOT = Path(__file__).parents[3] / "shared" / "recorded"
+DIALECTS = ("openai-chat", "deepseek", "qwen", "glm", "kimi", "minimax", "openrouter", "groq", "cerebras", "ollama-openai")
+MODEL = ModelSpec("openai:m", "openai", "openai", "openai_chat", "m", Capabilities(), ModelLimits())
+IN_BAND = {"openrouter/01", "openrouter/05", "openrouter/15", "groq/02"}
+"""Errors inside of a 200."""
+
+
+class Recording(msgspec.Struct):
+    """One exchange, as far as it matters here."""
+
+    id: str
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    streamed: bool
+
+    @property
+    def short(self) -> str:
+        return "-".join(self.id.split("-")[: self.id.split("/")[0].count("-") + 1])
+
+
+def _recordings() -> Iterator[Recording]:
+    for dialect in DIALECTS:
+        for path in sorted((ROOT / dialect).glob("*.json")):
+            raw = json.loads(path.read_text("utf-8"))
+            url = (raw.get("request") or {}).get("url", "/chat/completions").partition("?")[0]
+            if not url.endswith("/chat/completions"):
+                continue  # another wire of the same provider
+            response = raw["response"]
+            headers = {str(name).lower(): str(value) for name, value in (response.get("headers") or {}).items()}
+            streamed = response["body"].lstrip().startswith(("data:", ":", "event:"))
+            yield Recording(raw["id"], response["status"], headers, response["body"].encode(), streamed)
+
+
+RECORDINGS = list(_recordings())
+ANSWERS = [recording for recording in RECORDINGS if recording.status < 400]
+GOOD = [recording for recording in ANSWERS if recording.short not in IN_BAND]
+STREAMS = [recording for recording in ANSWERS if recording.streamed]
+
+pytestmark = pytest.mark.skipif(not RECORDINGS, reason="no recorded traffic here")
+
+
+def each(recordings: list[Recording]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("recording", recordings, ids=[recording.id for recording in recordings])
+
+
+def played(recording: Recording, size: int | None = None) -> tuple[Assembler, ProviderFailure | None]:
+    """The answer, its body cut into pieces of `size` bytes."""
+    assembler = Assembler("msg_1", "openai:m", "openai")
+    try:
+        if not recording.streamed:
+            WIRE.decode(recording.body, assembler)
+        else:
+            frames, decoder = SseDecoder(), WIRE.stream_decoder(assembler, MODEL)
+            size = size or len(recording.body)
+            pieces = [recording.body[at : at + size] for at in range(0, len(recording.body), size)]
+            for found in [*map(frames.feed, pieces), frames.end()]:
+                for event, data in found:
+                    decoder.feed(event, data)
+            decoder.end()
+    except ProviderFailure as failure:
+        assembler.complete("error")
+        return assembler, failure
+    return assembler, None
+
+
+@each(RECORDINGS)
+def test_nothing_but_answers_and_failures(recording: Recording) -> None:
+    if recording.status >= 400:
+        failure = WIRE.decode_failure(recording.status, recording.headers, recording.body)
+        assert failure.provider_status == recording.status
+        assert failure.provider_message
+        assert failure.error_class not in ("other", "network")
+        return
+    assembler, failure = played(recording)
+    assert (failure is not None) == (recording.short in IN_BAND)
+    assert assembler.completed
+    if failure is None:
+        assert not any(
+            warning.code == "stream_repaired" and "end marker" not in warning.message for warning in assembler.warnings
+        )
+
+
+@each(STREAMS)
+@pytest.mark.parametrize("size", [1, 7, 64, 1_000])
+def test_any_split_gives_the_same_events(recording: Recording, size: int) -> None:
+    whole, failure = played(recording)
+    cut, failed = played(recording, size)
+    assert cut.events == whole.events
+    assert cut.terminal_event() == whole.terminal_event()
+    assert (failed and failed.message) == (failure and failure.message)
+
+
+@each(STREAMS)
+def test_deltas_are_the_content(recording: Recording) -> None:
+    assembler, _ = played(recording)
+    events, content = assembler.events, assembler.content
+    assert isinstance(events[0], MessageStart)
+    shown = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert shown == "".join(block.text for block in content if isinstance(block, TextBlock | RefusalBlock))
+    started = [event.tool_use_id for event in events if isinstance(event, ToolUseStart)]
+    ended = {event.tool_use_id: event.final_input for event in events if isinstance(event, ToolUseEnd)}
+    assert started == list(ended)
+    for block in content:
+        if isinstance(block, ToolUseBlock):
+            fragments = [e.partial_json for e in events if isinstance(e, ToolUseInputDelta) and e.tool_use_id == block.id]
+            assert block.input == ended[block.id]
+            assert _parsed("".join(fragments)) == block.input
+
+
+# ---- against the SDK
+
+
+def sdk(recording: Recording) -> dict[str, Any]:
+    """What the vendor's client makes of the same bytes."""
+
+    def answer(_request: httpx2.Request) -> httpx2.Response:
+        kind = "text/event-stream" if recording.streamed else "application/json"
+        return httpx2.Response(recording.status, headers={"content-type": kind}, content=recording.body)
+
+    with httpx2.Client(transport=httpx2.MockTransport(answer)) as http, openai.OpenAI(api_key="x", http_client=http) as client:
+        if recording.streamed:
+            return _joined(client.chat.completions.create(model="m", messages=[], stream=True))
+        answered = client.chat.completions.create(model="m", messages=[])
+    found = answered.model_dump()
+    message = found["choices"][0]["message"] or {}
+    calls = [(call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls") or []]
+    if message.get("function_call"):
+        calls.append((message["function_call"]["name"], message["function_call"]["arguments"]))
+    return {
+        "text": message.get("content") or "",
+        "refusal": message.get("refusal") or "",
+        "calls": calls,
+        "finish": found["choices"][0]["finish_reason"],
+        "usage": found.get("usage"),
+        "model": found["model"],
+    }
+
+
+def _joined(chunks: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"text": "", "refusal": "", "finish": None, "usage": None, "model": ""}
+    calls: dict[int, list[str]] = {}
+    for chunk in chunks:
+        raw = chunk.model_dump()
+        found["model"] = found["model"] or raw.get("model")
+        found["usage"] = raw.get("usage") or found["usage"]
+        for choice in raw.get("choices") or []:
+            if choice["index"]:
+                continue
+            delta = choice.get("delta") or {}
+            found["text"] += delta.get("content") or ""
+            found["refusal"] += delta.get("refusal") or ""
+            found["finish"] = choice.get("finish_reason") or found["finish"]
+            for part in delta.get("tool_calls") or []:
+                call = calls.setdefault(part["index"], ["", ""])
+                call[0] += part["function"].get("name") or ""
+                call[1] += part["function"].get("arguments") or ""
+    return {**found, "calls": [tuple(call) for call in calls.values()]}
+
+
+def _parsed(arguments: str) -> Any:
+    """Arguments as an object; none and `null` are no arguments; None where they are cut or something else."""
+    try:
+        return json.loads(arguments or "{}") or {}
+    except ValueError:
+        return None
+
+
+@each(GOOD)
+def test_the_sdk_reads_the_same(recording: Recording) -> None:
+    assembler, _ = played(recording)
+    wanted = sdk(recording)
+    content = assembler.content
+    assert "".join(block.text for block in content if isinstance(block, TextBlock)) == wanted["text"]
+    assert "".join(block.text for block in content if isinstance(block, RefusalBlock)) == wanted["refusal"]
+    calls = [(name, _parsed(arguments)) for name, arguments in wanted["calls"]]
+    if wanted["finish"] == "length" and calls and (calls[-1][1] is None or not wanted["calls"][-1][1]):
+        calls.pop()  # the limit cut it
+    assert [(block.name, block.input) for block in content if isinstance(block, ToolUseBlock)] == calls
+    assert assembler.served_model == (wanted["model"] or None)
+    usage = assembler.usage
+    assert usage is not None
+    if wanted["usage"] is None:
+        assert usage.estimated or b'"x_groq"' in recording.body  # which the SDK does not know
+    else:
+        read = usage.input_tokens + usage.cached_input_tokens + usage.cache_creation_input_tokens
+        assert (read, usage.output_tokens) == (wanted["usage"]["prompt_tokens"], wanted["usage"]["completion_tokens"])
