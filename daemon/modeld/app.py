@@ -60,7 +60,9 @@ class Daemon:
         self.daemon_id = clock.new_id("dmn")
         self.started = clock.monotonic()
         self.draining = False
-        self.runtime = Runtime(source.config, environment=environment, clock=clock, redactor=redactor)
+        self.runtime = Runtime(
+            source.config, environment=environment, clock=clock, redactor=redactor, config_file=str(source.place.path)
+        )
         self.runtime.on_availability = self._announce_availability
         self.router = Router(self._admission)
         self.identity = DaemonIdentity(self.daemon_id, self.runtime.epoch, __version__)

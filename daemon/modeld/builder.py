@@ -22,7 +22,7 @@ from modeld_protocol.response import CanonicalResponse
 from .config.load import load, render
 from .config.schema import AdapterConfig, Config, ModelConfig
 from .credentials.secret import Secret
-from .providers.catalog import known_types
+from .providers.catalog import default_key_env, known_types
 from .routing.registry import builtin_config
 from .runtime import Runtime
 
@@ -55,7 +55,8 @@ class RuntimeBuilder:
 
     def with_config_file(self, path: str | Path) -> Self:
         """Adapters and models of a models.yaml. Raises ConfigInvalid."""
-        config, problems = load(Path(path), known_types(), self._environment or os.environ)
+        environment = self._environment or os.environ
+        config, problems = load(Path(path), known_types(), environment, default_key_env=default_key_env().get)
         if config is None:
             raise ConfigInvalid("\n".join(render(problems)))
         self._adapters |= config.adapters

@@ -55,7 +55,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Runtime:
-    """Runs calls. `environment` supplies keys; `transport` is the HTTP client, the direct one by default."""
+    """Runs calls. `environment` supplies keys; `transport` is the HTTP client, the direct one by default; `config_file` is
+    what messages name as the place for keys."""
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Runtime:
         transport: Transport | None = None,
         clock: Clock = SYSTEM,
         redactor: Redactor | None = None,
+        config_file: str = "models.yaml",
     ) -> None:
         self.clock = clock
         self.epoch = clock.new_id("ep")
@@ -75,7 +77,7 @@ class Runtime:
         self.on_availability: Callable[[AvailabilityChanged], None] = lambda _change: None
         self._transport = transport or _direct_transport()
         self._availability = Availability(clock.monotonic)
-        self._keys = KeyRing(KeySources(clock=clock), self.redactor, environment)
+        self._keys = KeyRing(KeySources(config_file, clock=clock), self.redactor, environment)
         self.snapshot = self._build(config, 1, {})
 
     # ---- the snapshot
@@ -161,6 +163,8 @@ class Runtime:
                 self._changed(self._availability.succeeded(event.provider, event.model))
                 _log.info("call completed", **_fields(event))
             elif isinstance(event, CallFailed):
+                if event.error_class == "auth" and (adapter := self.snapshot.config.adapters.get(event.provider)):
+                    self._keys.rejected(adapter)
                 self._changed(self._availability.failed(event.provider, event.model, event.error_class))
                 say = _log.info if event.error_class == "cancelled" else _log.warning
                 say("call failed", **_fields(event))

@@ -89,7 +89,7 @@ class StreamGap(msgspec.Struct, omit_defaults=True):
     session_id: str | None = None
 
 
-class _TraceEvent(msgspec.Struct, tag_field="type", omit_defaults=True):
+class _TraceEvent(msgspec.Struct, tag_field="type"):
     """Base of the trace bus, which never mixes with stream events. `retry_count` is 0 for the first attempt."""
 
     request_id: str

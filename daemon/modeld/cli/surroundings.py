@@ -3,10 +3,17 @@
 import os
 
 from ..config.layers import ConfigSurroundings
+from ..config.schema import Config
 from ..providers.catalog import default_key_env, known_types
-from ..routing.registry import builtin_config
+from ..routing.registry import build_registry, builtin_config
 
 
 def surroundings() -> ConfigSurroundings:
     """The surroundings of a config, as the daemon and `--check-config` see them."""
-    return ConfigSurroundings(known_types(), default_key_env().get, os.environ, builtin_config)
+    return ConfigSurroundings(known_types(), default_key_env().get, os.environ, builtin_config, _offered)
+
+
+def _offered(config: Config) -> list[str]:
+    """Every name that `default_model` may be where the config leaves the models to the catalog."""
+    registry = build_registry(config)
+    return [*registry.specs, *registry.aliases]

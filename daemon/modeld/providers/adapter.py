@@ -112,15 +112,22 @@ class WireAdapter:
                     failure.partial = partial if partial.content else None
                     raise
             except asyncio.CancelledError:
-                call.partial = run.finish("cancelled")
-                call.trace(run.failed(ProviderFailure("cancelled", "cancelled by the client"), will_retry=False))
-                raise
+                if not run.assembler.completed:
+                    call.partial = run.finish("cancelled")
+                    call.trace(run.failed(ProviderFailure("cancelled", "cancelled by the client"), will_retry=False))
+                    raise
+                _forget_cancel()  # it came after the natural end: the answer is whole, and so is the reply
+                return self._finished(call, run)
             else:
-                response = run.finish(run.assembler.stop_reason or "end_turn")
-                call.trace(run.completed(response))
-                return response
+                return self._finished(call, run)
             await self._sleep(call, run, wait_s)
             attempt += 1
+
+    @staticmethod
+    def _finished(call: Call, run: Attempt) -> CanonicalResponse:
+        response = run.finish(run.assembler.stop_reason or "end_turn")
+        call.trace(run.completed(response))
+        return response
 
     async def _sleep(self, call: Call, run: Attempt, wait_s: float) -> None:
         try:
@@ -136,3 +143,9 @@ class WireAdapter:
         if failure.retry_after_seconds is not None:
             return min(failure.retry_after_seconds, limits.MAX_RETRY_WAIT_S)
         return backoff_s(attempt, self._link.clock.chance(), limits.BACKOFF_BASE_S, limits.BACKOFF_CAP_S)
+
+
+def _forget_cancel() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
