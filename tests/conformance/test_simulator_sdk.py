@@ -6,6 +6,7 @@ from typing import Any
 
 import anthropic
 import httpx
+import httpx2
 import jsonschema
 import openai
 import pytest
@@ -299,15 +300,28 @@ async def test_the_sdks_raise_what_the_fault_means(
 
 
 @pytest.mark.parametrize(
-    "fault", ["error_event_first", "error_event_mid_stream", "reset_mid_stream", "close_mid_stream", "garbage_200"]
+    ("fault", "by_openai", "by_anthropic"),
+    [
+        ("error_event_first", openai.APIError, anthropic.APIStatusError),
+        ("error_event_mid_stream", openai.APIError, anthropic.APIStatusError),
+        ("reset_mid_stream", openai.APIConnectionError, httpx2.TransportError),
+        ("close_mid_stream", openai.APIConnectionError, httpx2.TransportError),
+        ("invalid_utf8", UnicodeDecodeError, UnicodeDecodeError),
+        ("garbage_200", UnicodeDecodeError, UnicodeDecodeError),
+        ("deep_json", RecursionError, RecursionError),
+    ],
 )
-async def test_streams_that_break_raise(fault: str, gpt: openai.AsyncOpenAI, claude: anthropic.AsyncAnthropic) -> None:
-    # Whatever is raised, it must come from the stream: a client that swallows it would read on to a good end.
-    with pytest.raises(Exception):  # noqa: B017
+async def test_streams_that_break_raise(
+    fault: str,
+    by_openai: type[Exception],
+    by_anthropic: type[Exception],
+    gpt: openai.AsyncOpenAI,
+    claude: anthropic.AsyncAnthropic,
+) -> None:
+    with pytest.raises(by_openai):
         await ask_gpt(gpt, stream=True, model=f"sim-fault-{fault}")
-    if fault != "garbage_200":
-        with pytest.raises(Exception):  # noqa: B017
-            await ask_claude(claude, stream=True, model=f"sim-fault-{fault}")
+    with pytest.raises(by_anthropic):
+        await ask_claude(claude, stream=True, model=f"sim-fault-{fault}")
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from .listing import CONFIG_MARK, config_text, list_data, list_text
+from .listing import CONFIG_MARK, base_urls, config_text, list_data, list_text
 from .records import RecordedRequest
 from .script import Scenario, ScenarioError, parse_scenario
 from .server import Simulator
@@ -97,15 +97,15 @@ async def _start(simulator: Simulator) -> None:
 
 
 def _announce(simulator: Simulator, scenario: Scenario, options: argparse.Namespace) -> None:
-    urls = {"base_url": simulator.base_url, "anthropic": simulator.base_url, "openai": simulator.openai_base_url}
+    urls = base_urls(simulator.base_url)
     if options.json:
-        print(_json({**urls, "port": simulator.port, "pid": os.getpid()}), flush=True)
+        print(_json({"base_url": simulator.base_url, **urls, "port": simulator.port, "pid": os.getpid()}), flush=True)
         return
-    print(f"Anthropic: {simulator.base_url}\nOpenAI:    {simulator.openai_base_url}", flush=True)
+    print("\n".join(f"{name + ':':<12} {url}" for name, url in urls.items()), flush=True)
     if options.quiet:
         return
     if options.write_config is not None:
-        print(f"Config:    {options.write_config}\nTry:       modeld --config {options.write_config}", flush=True)
+        print(f"{'config:':<12} {options.write_config}\n{'try:':<12} modeld --config {options.write_config}", flush=True)
     else:
         print(f"\nA models.yaml for it:\n\n{config_text(simulator.base_url, scenario, whole=False)}")
     print("Every script and fault: modeld simulate --list. Ctrl-C ends.", flush=True)

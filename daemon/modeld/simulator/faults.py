@@ -249,7 +249,7 @@ def _whole_plan(answering: Answering, body: bytes) -> Plan:
 
 def _endless_line(answering: Answering) -> Plan:
     if answering.ask.stream:
-        start = answering.stream_head() + encode_chunk(b"data: ")
+        start = answering.stream_head() + encode_chunk(b"data: " if answering.wire.framing == "sse" else b'{"x":"')
     else:
         start = answering.body_head(None) + encode_chunk(b'{"id":"')
     return Plan([start], endless=[encode_chunk(b"x" * 16_384)])

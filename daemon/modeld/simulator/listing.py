@@ -75,17 +75,21 @@ def _columns(rows: list[tuple[str, str]]) -> list[str]:
     return [f"  {name:<{width}}  {text}" for name, text in rows]
 
 
+def base_urls(origin: str) -> dict[str, str]:
+    """The base URL that each adapter type takes."""
+    return {wire.adapter_type: origin + wire.example_base_path for wire in all_wires()}
+
+
 def config_text(base_url: str, scenario: Scenario, *, whole: bool) -> str:
     """A models.yaml with an adapter for each wire. `whole` lists the faults too."""
     names = [*scenario.scripts, *(name for name in BUILTINS if name not in scenario.scripts)]
     names += [f"fault-{name}" for name in FAULTS] if whole else []
     lines = [CONFIG_MARK, "adapters:"]
-    for wire in all_wires():
-        url = base_url + wire.example_base_path
-        lines.append(f"  sim-{wire.adapter_type}: {{type: {wire.adapter_type}, base_url: {url!r}, api_key: sim}}")
+    urls = base_urls(base_url)
+    lines += [f"  sim-{kind}: {{type: {kind}, base_url: {url!r}, api_key: sim}}" for kind, url in urls.items()]
     lines.append("models:")
-    for wire in all_wires():
-        adapter = f"sim-{wire.adapter_type}"
+    for kind in urls:
+        adapter = f"sim-{kind}"
         lines += [f"  {adapter}:{name}: {{adapter: {adapter}, wire_name: sim-{name}}}" for name in names]
     first = all_wires()[0].adapter_type
     return "\n".join([*lines, f"default_model: sim-{first}:echo", ""])

@@ -15,22 +15,10 @@ from .plan import Answering, Plan, plan_answer, plan_rendered
 from .records import MAX_BODY_BYTES, RecordedRequest, Records
 from .script import Scenario
 from .wires import all_wires
-from .wires.contract import Failure, Operation, Rendered, SimWire, Stamp
+from .wires.contract import Failure, Operation, Peek, Rendered, SimWire, Stamp
 
-_BENCH_MARK = b'"bench-'
+_BENCH_MARK = "bench-"
 _MAX_BENCH_PLANS = 256
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool = False
-
-
-class _Peek(msgspec.Struct):
-    """As much of a body as a benchmark's answer depends on; the rest is skipped unread."""
-
-    model: str = ""
-    stream: bool = False
-    stream_options: _StreamOptions | None = None
 
 
 class Responder:
@@ -49,7 +37,7 @@ class Responder:
         self._number = 0
         self._token = clock.token(4).hex()
         self._wires = all_wires()
-        self._bench_plans: dict[tuple[str, str, bool, bool], Plan] = {}
+        self._bench_plans: dict[tuple[str, Peek], Plan] = {}
 
     def answer(self, call: Call, headers: Sequence[tuple[str, str]]) -> tuple[Plan, RecordedRequest | None]:
         """The plan for a request, and its record unless it asks for a control page."""
@@ -86,9 +74,9 @@ class Responder:
     def _routed(self, call: Call, record: RecordedRequest) -> Plan:
         wire, operation = self._route(call)
         if wire is None:
-            return _unknown_route(call)
+            return self._unknown_route(call)
         record.wire = wire.name
-        if operation == "generate" and _BENCH_MARK in call.body:
+        if operation == "generate" and (_BENCH_MARK.encode() in call.body or _BENCH_MARK in call.path):
             plan = self._bench(wire, call, record)
             if plan is not None:
                 return plan
@@ -121,18 +109,16 @@ class Responder:
 
     def _bench(self, wire: SimWire, call: Call, record: RecordedRequest) -> Plan | None:
         """A benchmark's plan, rendered once; its request is not checked. None where the model is another one after all."""
-        try:
-            peek = msgspec.json.decode(call.body, type=_Peek)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        peek = wire.peek(call)
+        if peek is None:
             return None
-        usage = peek.stream_options is not None and peek.stream_options.include_usage
-        key = (wire.name, peek.model, peek.stream, usage)
+        key = (wire.name, peek)
         plan = self._bench_plans.get(key)
         if plan is None:
             profile = parse_bench(peek.model)
             if profile is None:
                 return None
-            ask = Ask(peek.model, stream=peek.stream, include_usage=usage)
+            ask = Ask(peek.model, stream=peek.stream, include_usage=peek.include_usage)
             plan = plan_answer(Answering(wire, ask, profile.script(), Stamp("bench", 0), "req_bench"))
             if len(self._bench_plans) >= _MAX_BENCH_PLANS:
                 self._bench_plans.clear()
@@ -140,8 +126,7 @@ class Responder:
         record.model, record.script = peek.model, "bench"
         return plan
 
-
-def _unknown_route(call: Call) -> Plan:
-    known = "POST /v1/messages, POST /v1/chat/completions, GET /v1/models; `modeld simulate --list` names every script"
-    error = {"type": "not_found_error", "message": f"The simulator has no {call.method} {call.path}. It knows {known}."}
-    return plan_rendered(Rendered(404, msgspec.json.encode({"type": "error", "error": error})))
+    def _unknown_route(self, call: Call) -> Plan:
+        spoken = ", ".join(wire.title for wire in self._wires)
+        message = f"The simulator has no {call.method} {call.path}. It speaks {spoken}; check the base URL"
+        return plan_rendered(Rendered(404, msgspec.json.encode({"error": {"type": "not_found_error", "message": message}})))

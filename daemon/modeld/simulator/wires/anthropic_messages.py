@@ -25,11 +25,13 @@ from .contract import (
     Frame,
     Kind,
     Operation,
+    Peek,
     Rendered,
     Stamp,
     credential_of,
     encode_json,
     estimate_tokens,
+    peek_body,
     refused_fields,
 )
 
@@ -108,6 +110,9 @@ class _AnthropicMessages:
         if "anthropic-version" in headers and method == "GET" and path.startswith("/v1/models"):
             return "list_models" if path == "/v1/models" else "get_model"
         return None
+
+    def peek(self, call: Call) -> Peek | None:
+        return peek_body(call.body)
 
     def read(self, call: Call, *, require_key: bool, refuse: Mapping[str, Sequence[str]]) -> Ask:
         body = _checked_body(call, require_key=require_key)

@@ -73,6 +73,14 @@ class Stamp(msgspec.Struct):
         return f"{prefix}{self.id}{index:02d}"
 
 
+class Peek(NamedTuple):
+    """As much of a request as a benchmark's answer depends on."""
+
+    model: str
+    stream: bool
+    include_usage: bool
+
+
 class SimWire(Protocol):
     """One provider protocol, as its server speaks it."""
 
@@ -86,6 +94,10 @@ class SimWire(Protocol):
 
     def match(self, method: str, path: str, headers: Mapping[str, str]) -> Operation | None:
         """Which of this wire's operations the request line names, None where it is not this wire's."""
+        ...
+
+    def peek(self, call: Call) -> Peek | None:
+        """Model and manner of a request, unchecked and in a hurry; None where it can't be read."""
         ...
 
     def read(self, call: Call, *, require_key: bool, refuse: Mapping[str, Sequence[str]]) -> Ask:
@@ -132,6 +144,25 @@ class SimWire(Protocol):
 def encode_json(value: Any) -> bytes:
     """JSON as providers write it."""
     return msgspec.json.encode(value)
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool = False
+
+
+class _PeekedBody(msgspec.Struct):
+    model: str = ""
+    stream: bool = False
+    stream_options: _StreamOptions | None = None
+
+
+def peek_body(body: bytes) -> Peek | None:
+    """The peek of a wire that has `model` and `stream` at the top of its body; the rest is skipped unread."""
+    try:
+        seen = msgspec.json.decode(body, type=_PeekedBody)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return Peek(seen.model, seen.stream, seen.stream_options is not None and seen.stream_options.include_usage)
 
 
 def estimate_tokens(*parts: Any) -> int:

@@ -14,11 +14,13 @@ from .contract import (
     Frame,
     Kind,
     Operation,
+    Peek,
     Rendered,
     Stamp,
     credential_of,
     encode_json,
     estimate_tokens,
+    peek_body,
     refused_fields,
 )
 
@@ -80,6 +82,9 @@ class _OpenAiChat:
         if method == "GET" and (path == "/v1/models" or path.startswith("/v1/models/")):
             return "list_models" if path == "/v1/models" else "get_model"
         return None
+
+    def peek(self, call: Call) -> Peek | None:
+        return peek_body(call.body)
 
     def read(self, call: Call, *, require_key: bool, refuse: Mapping[str, Sequence[str]]) -> Ask:
         if require_key and credential_of(call.headers) is None:
