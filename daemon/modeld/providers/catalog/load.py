@@ -8,15 +8,17 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from modeld_protocol.model import Capabilities, ModelLimits, PriceTier, Pricing
 
 from ..spec import Quirks
-from ..wire.contract import Wire
 from .rows import PLANNED_TYPES, ROWS, ModelRule, ProviderRow
+
+if TYPE_CHECKING:  # a row can be read without the wires
+    from ..wire.contract import Wire
 
 _SNAPSHOT = re.compile(r"[-@](\d{8}|\d{4}-\d{2}-\d{2}|\d{3})\Z")
 
@@ -94,9 +96,9 @@ def default_key_env() -> dict[str, str | None]:
     return {row.type: row.key_env if row.needs_key else None for row in all_rows()}
 
 
-def wire_of(name: str) -> Wire:
+def wire_of(name: str) -> "Wire":
     """The wire of that name; its module is imported when first asked for."""
-    return cast(Wire, import_module(f"modeld.providers.wire.{name}").WIRE)
+    return import_module(f"modeld.providers.wire.{name}").WIRE
 
 
 # ---- what a model can do
