@@ -63,6 +63,7 @@ def test_it_writes_a_config_for_every_wire_and_model(tmp_path: Path) -> None:
     with running("--port", "0", "--write-config", str(file), "--quiet") as process:
         url = first_line(process).split()[1]
         config = yaml.safe_load(file.read_text())
+    assert file.stat().st_mode & 0o777 == 0o600
     assert {row["type"] for row in config["adapters"].values()} == {wire.adapter_type for wire in all_wires()}
     assert all(row["base_url"].startswith(url) for row in config["adapters"].values())
     assert len(config["models"]) == len(all_wires()) * (len(BUILTINS) + len(FAULTS))

@@ -132,6 +132,7 @@ def _write_config(file: Path, text: str) -> None:
     if not file.parent.is_dir():
         raise FileNotFoundError(f"{file.parent} is no directory: make it first, or name another file")
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.touch(0o600)  # the file names a key, if only a simulated one, and `--check-config` minds
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(file)
 
