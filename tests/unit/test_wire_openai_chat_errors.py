@@ -98,6 +98,12 @@ CLASSES: list[tuple[int, Any, str]] = [
     (400, {"error": [3]}, "invalid_request"),
     (400, {"error": {"message": {"deep": 1}, "code": ["x"]}}, "invalid_request"),
     (400, b"[" * 50_000, "invalid_request"),
+    (
+        400,
+        b'{"error":{"code":' + b"9" * 5_000 + b',"metadata":{"headers":{"X-RateLimit-Reset":1' + b"0" * 400 + b"}}}}",
+        "invalid_request",
+    ),
+    (400, b'{"error":{"code":1,"metadata":{"headers":{"X-RateLimit-Reset":1' + b"0" * 400 + b"}}}}", "invalid_request"),
     (400, b'{"error":{"metadata":{"raw":' * 300 + b"1" + b"}}}" * 300, "invalid_request"),
     # a page proves nothing but its status
     (403, b"<!DOCTYPE html><html><body>insufficient_quota</body></html>", "auth"),

@@ -472,6 +472,7 @@ def closed(**properties: Any) -> dict[str, Any]:
         ({"type": "object", "properties": {"a": {"type": "string"}}}, False),
         (closed(a={"type": "string"}) | {"required": []}, False),
         (closed(a={"type": "array", "items": {"type": "object"}}), False),
+        (closed(a={"type": ["object", "null"]}), False),
         (closed(a={"allOf": [{"type": "string"}]}), False),
         (closed(a={"type": "string", "format": "uri"}), False),
         ({"anyOf": [closed()]}, False),

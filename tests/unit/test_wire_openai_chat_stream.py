@@ -479,6 +479,7 @@ FAILED: list[tuple[str, list[Any], str, int | None, list[Any]]] = [
     ),
     ("a flat error event", [("error", {"message": "m", "code": "context_length_exceeded"})], "context_overflow", None, []),
     ("an error event in words", [("error", b"upstream rate limit exceeded")], "rate_limit", 200, []),
+    ("an error event that says nothing", [HELLO, ("error", "null")], "server_error", 200, ["Hello"]),
     ("an error beside content", [{**HELLO, "error": {"code": 502, "message": "m"}}], "server_error", 502, ["Hello"]),
     (
         "an error after a whole answer",
@@ -499,6 +500,7 @@ FAILED: list[tuple[str, list[Any], str, int | None, list[Any]]] = [
     ("an error by number", [{"base_resp": {"status_code": 1008, "status_msg": "m"}}], "quota_exceeded", None, []),
     ("an error in an array", [[{"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED"}}]], "rate_limit", 429, []),
     ("no JSON", [HELLO, "<html><title>Bad</title></html>"], "server_error", 200, ["Hello"]),
+    ("a number without end", [HELLO, '{"choices":[{"index":1' + "0" * 9_000 + "}]}"], "server_error", 200, ["Hello"]),
     ("no object", [HELLO, '"text"'], "server_error", 200, ["Hello"]),
     ("nested too deeply", [HELLO, "[" * 100_000], "server_error", 200, ["Hello"]),
     (

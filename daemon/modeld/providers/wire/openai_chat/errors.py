@@ -5,33 +5,16 @@ says, because servers send exhausted balances as 429, token-per-minute limits as
 The rules are one table; the first that matches wins.
 """
 
-import math
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from modeld_protocol.errors import ErrorClass
 
 from ...failure import ProviderFailure
-from .loose import parse_json
+from .error_body import ErrorBody, parse_error_body, positive_number, read_error
 
-_MAX_TEXT_CHARS = 2_000
-_MAX_EVIDENCE_CHARS = 16_384
-_MAX_RELAYS = 2  # a router behind a router; more is somebody's joke
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "cerebras-request-id", "msh-request-id", "trace-id", "apim-request-id")
-
-
-class ErrorBody(NamedTuple):
-    """What an error body says. `message` is for people; `evidence` is all of its text, for the rules; `codes` are its
-    codes and types alone; `status` is an HTTP status that the body names."""
-
-    message: str = ""
-    codes: str = ""
-    evidence: str = ""
-    status: int | None = None
-    business_code: str | None = None
-    request_id: str | None = None
-    reset_epoch_ms: float | None = None
 
 
 class Rule(NamedTuple):
@@ -221,121 +204,6 @@ def _class_of_status(status: int) -> ErrorClass:
     return BY_STATUS.get(status, "invalid_request" if status >= 400 else "other")
 
 
-# ---- reading bodies
-
-
-def parse_error_body(body: bytes) -> ErrorBody:
-    """Whatever a failed answer's body says: JSON in any of its shapes, a page, plain text, nothing."""
-    if not body.strip():
-        return ErrorBody()
-    try:
-        value, _ = parse_json(body)
-    except ValueError:
-        return _read_text(body[:_MAX_EVIDENCE_CHARS].decode("utf-8", "replace"))
-    return read_error(value)
-
-
-def _read_text(text: str) -> ErrorBody:
-    """Plain text speaks for itself; of a page only the title is kept, and it proves nothing."""
-    if "<html" in text[:2_000].lower() or text.lstrip()[:1] == "<":
-        title = re.search(r"<title[^>]*>([^<]{1,200})", text, re.IGNORECASE)
-        return ErrorBody(" ".join(title.group(1).split()) if title else "")
-    text = " ".join(text.split())[:_MAX_TEXT_CHARS]
-    return ErrorBody(text, "", text)
-
-
-def read_error(value: Any, depth: int = 0) -> ErrorBody:
-    """An error from parsed JSON: `{"error": …}`, flat, `{"detail": …}`, `{"base_resp": …}`, a list of one, a string.
-    `depth` counts the providers behind providers whose errors were unwrapped."""
-    if isinstance(value, list) and value:
-        value = cast("list[Any]", value)[0]
-    if not isinstance(value, dict):
-        text = value[:_MAX_TEXT_CHARS] if isinstance(value, str) else ""
-        return ErrorBody(text, "", text)
-    outer = cast("dict[str, Any]", value)
-    inner = _inner(outer)
-    metadata = _object(inner.get("metadata"))
-    raw = _raw(metadata.get("raw"), depth + 1)
-    names = ("code", "type", "status", "param")
-    codes = "\n".join(str(v) for v in [*(inner.get(n) for n in names), metadata.get("error_type"), raw.codes] if v is not None)
-    message = _message(inner)
-    if raw.message:
-        message = f"{message}: {raw.message}" if message else raw.message
-    return ErrorBody(
-        message[:_MAX_TEXT_CHARS],
-        codes,
-        f"{codes}\n{message}\n{raw.evidence}"[:_MAX_EVIDENCE_CHARS],
-        _status(inner) or _status(outer),
-        _business_code(inner, outer),
-        _text(outer.get("request_id")) or _text(inner.get("request_id")),
-        _reset_epoch_ms(metadata),
-    )
-
-
-def _inner(outer: dict[str, Any]) -> dict[str, Any]:
-    """The object that holds message and codes, whatever it is wrapped in."""
-    for name in ("error", "detail", "errors", "base_resp"):
-        held = outer.get(name)
-        if isinstance(held, list) and held:
-            held = cast("list[Any]", held)[0]
-        if isinstance(held, dict) and held:
-            return {**cast("dict[str, Any]", held), **({"type": outer["type"]} if "type" in outer and "type" not in held else {})}
-        if isinstance(held, str) and held:
-            return {"code": outer.get("code"), "type": outer.get("type"), "message": _told(held, outer.get("message"))}
-    return outer
-
-
-def _told(held: str, message: Any) -> str:
-    return f"{held}: {message}" if isinstance(message, str) and message and message != held else held
-
-
-def _message(inner: dict[str, Any]) -> str:
-    for name in ("message", "msg", "status_msg", "error_msg", "error", "detail", "title", "reason"):
-        text = inner.get(name)
-        text = _object(text).get("message", text)
-        if isinstance(text, str) and text.strip():
-            return text.strip()
-    return ""
-
-
-def _raw(raw: Any, depth: int) -> ErrorBody:
-    """A router's copy of what the provider behind it said, as text or as JSON."""
-    if depth > _MAX_RELAYS or not raw:
-        return ErrorBody()
-    if not isinstance(raw, str):
-        return read_error(raw, depth)
-    if raw.lstrip()[:1] == "{":
-        try:
-            return read_error(parse_json(raw.encode("utf-8", "replace"))[0], depth)
-        except ValueError:
-            pass
-    return _read_text(raw)
-
-
-def _status(source: dict[str, Any]) -> int | None:
-    """A number like an HTTP status among an error's codes."""
-    for name in ("code", "status_code", "status"):
-        text = str(source.get(name))
-        if len(text) == 3 and text.isascii() and text.isdigit() and 400 <= int(text) < 600:
-            return int(text)
-    return None
-
-
-def _business_code(inner: dict[str, Any], outer: dict[str, Any]) -> str | None:
-    if isinstance(outer.get("base_resp"), dict):
-        return f"base_resp:{inner.get('status_code')}"
-    code = inner.get("code")
-    return f"code:{code}" if isinstance(code, str) and len(code) == 4 and code.isdigit() else None
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 # ---- retry-after and request ids
 
 _WAIT = re.compile(
@@ -349,7 +217,7 @@ def retry_after_s(headers: Mapping[str, str], found: ErrorBody) -> float | None:
     """How long the provider asks to wait: numbers in headers, then what the body says. Dates are the adapter's business,
     which has a clock; a moment in the body counts from the answer's own Date."""
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        number = _positive(headers.get(name))
+        number = positive_number(headers.get(name))
         if number is not None:
             return number * unit_s
     if headers.get("retry-after"):
@@ -362,14 +230,6 @@ def retry_after_s(headers: Mapping[str, str], found: ErrorBody) -> float | None:
     return sum(float(number) * _SECONDS[unit.lower()] for number, unit in _SPAN.findall(told.group(1))) or None
 
 
-def _positive(text: Any) -> float | None:
-    try:
-        number = float(text)
-    except (TypeError, ValueError):
-        return None
-    return number if number > 0 and math.isfinite(number) else None
-
-
 def _until(moment_s: float, date: str | None) -> float | None:
     from email.utils import parsedate_to_datetime
 
@@ -378,11 +238,6 @@ def _until(moment_s: float, date: str | None) -> float | None:
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
     return wait_s if wait_s > 0 else None
-
-
-def _reset_epoch_ms(metadata: dict[str, Any]) -> float | None:
-    reset = _positive(_object(metadata.get("headers")).get("X-RateLimit-Reset"))
-    return reset if reset is not None and reset > 1e12 else None
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:

@@ -217,7 +217,7 @@ class ChatStreamDecoder:
         if text == b"[DONE]":
             self._end_marked()
             return None
-        if text in (b"", b"null", b"[]"):
+        if text in (b"", b"null", b"[]") and event != "error":
             return None
         try:
             return parse_chunk(data, self._assembler)

@@ -43,7 +43,7 @@ def _is_strict(schema: Any, depth: int, count: list[int]) -> bool:
     count[0] += len(properties)
     if count[0] > _MAX_STRICT_PROPERTIES:
         return False
-    if (given.get("type") == "object" or properties) and not _is_closed(given, properties):
+    if (properties or _may_be_object(given)) and not _is_closed(given, properties):
         return False
     inner = [*properties.values(), *_members(given, "$defs").values(), *_members(given, "definitions").values()]
     any_of = given.get("anyOf", [])
@@ -51,6 +51,11 @@ def _is_strict(schema: Any, depth: int, count: list[int]) -> bool:
     if "items" in given:
         inner.append(given["items"])
     return all(_is_strict(item, depth + 1, count) for item in inner)
+
+
+def _may_be_object(schema: dict[str, Any]) -> bool:
+    kind = schema.get("type")
+    return kind == "object" or (isinstance(kind, list) and "object" in kind)
 
 
 def _is_closed(schema: dict[str, Any], properties: dict[str, Any]) -> bool:
