@@ -22,7 +22,7 @@ IDENTITY = DaemonIdentity("daemon-1", "epoch-1", "9.9.9")
 class Served:
     """Handlers that record what happened to them. `log` holds `started`, `cancelled` and `finished` with the params' name."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **listening: Any) -> None:
         self.path = path
         self.log: list[tuple[str, Any]] = []
         self.connections: list[Any] = []
@@ -41,7 +41,7 @@ class Served:
         self.router.add("session/get", lambda context, params: None)
         self.router.add_notification("test/note", lambda context, params: self.log.append(("note", params)))
         self.router.add_notification("test/badNote", self._fail)
-        self.listener = Listener(self.router, IDENTITY)
+        self.listener = Listener(self.router, IDENTITY, **listening)
 
     def names(self, what: str) -> list[Any]:
         """Params of one kind of record."""
@@ -102,9 +102,9 @@ class Served:
 
 
 @asynccontextmanager
-async def serve(path: Path) -> AsyncIterator[Served]:
-    """A listener on `path`; everything is closed at the end."""
-    served = Served(path)
+async def serve(path: Path, **listening: Any) -> AsyncIterator[Served]:
+    """A listener on `path`, with options of its own; everything is closed at the end."""
+    served = Served(path, **listening)
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(path))
     served.listener.start_unix(sock)

@@ -1,7 +1,9 @@
 """Dispatch and cancellation on one connection, over a real socket."""
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -265,6 +267,21 @@ async def test_a_client_that_leaves_takes_its_requests_along(served: Served, lea
         assert len(served.listener.connections) == 1
         served.gate.set()
         assert (await stays.reply(rpc_id)).ok() == "stays"
+
+
+async def test_nothing_of_a_client_stays_in_memory(served: Served) -> None:
+    gc.disable()  # reference counts alone: the daemon's collector runs rarely
+    try:
+        async with client(served) as peer:
+            rpc_id = peer.request("test/hang", {"name": "a"})
+            await _until(lambda: served.names("started"))
+            left = weakref.ref(served.connections.pop())
+            left().on_close(lambda: None)
+            peer.cancel(rpc_id)
+            await peer.reply(rpc_id)
+        await _until(lambda: left() is None)
+    finally:
+        gc.enable()
 
 
 async def test_the_daemon_may_cancel_everything_with_replies(served: Served) -> None:

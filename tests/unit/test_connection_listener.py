@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from tests.harness.peer import Peer
-from tests.harness.served import IDENTITY, Served, client, serve
+from tests.harness.served import Served, client, serve
 
 from modeld.clock import Clock
 from modeld.server import connection as connection_module
 from modeld.server import listener as listener_module
-from modeld.server.listener import Listener, ListenError, parse_loopback_address
+from modeld.server.listener import ListenError, parse_loopback_address
 from modeld.server.peer import TokenGate, load_token, peer_uid
 
 pytestmark = pytest.mark.anyio
@@ -88,19 +88,13 @@ async def test_two_hundred_clients_come_and_go(served: Served) -> None:
 
 async def test_one_client_too_many_is_told(tmp_path: Path) -> None:
     counts: list[int] = []
-    async with serve(tmp_path / "s") as served:
-        served.listener = Listener(served.router, IDENTITY, max_clients=1, on_change=counts.append)
-        sock = socket.socket(socket.AF_UNIX)
-        sock.bind(str(tmp_path / "t"))
-        served.listener.start_unix(sock)
-        served.path = tmp_path / "t"
+    async with serve(tmp_path / "s", max_clients=1, on_change=counts.append) as served:
         async with client(served), await Peer.connect(served.path, validate=False) as second:
             await second.until_closed()
             assert second.messages[0]["error"]["code"] == -32001
         await until(lambda: counts == [1, 0])
         async with client(served) as third:
             assert (await third.call("test/echo", {})).ok() == {}
-        await served.listener.close()
 
 
 async def test_accepting_rests_while_descriptors_are_short(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,8 +223,7 @@ def test_five_wrong_tokens_a_minute_lock_the_gate() -> None:
 
 async def test_a_locked_gate_closes_at_once(tmp_path: Path) -> None:
     now = 1000.0
-    async with serve(tmp_path / "s") as served:
-        served.listener = Listener(served.router, IDENTITY, clock=Clock(monotonic=lambda: now))
+    async with serve(tmp_path / "s", clock=Clock(monotonic=lambda: now)) as served:
         port = start_tcp(served)
         for _ in range(5):
             async with await Peer.connect_tcp(port, validate=False) as peer:
@@ -241,7 +234,6 @@ async def test_a_locked_gate_closes_at_once(tmp_path: Path) -> None:
         now += 61
         async with await Peer.connect_tcp(port, validate=False) as peer:
             await peer.initialize(token=TOKEN)
-        await served.listener.close()
 
 
 def test_the_token_file_is_private_and_kept(tmp_path: Path) -> None:

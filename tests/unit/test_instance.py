@@ -197,7 +197,7 @@ def test_a_leaving_daemon_is_succeeded(place: Path) -> None:
     assert first.stdout is not None
     assert first.stdout.readline() == "serving\n"
     first.kill()  # its socket file stays behind
-    first.wait()
+    first.communicate()
     second = start(path)
     assert second.stdout is not None
     assert second.stdout.readline() == "serving\n"

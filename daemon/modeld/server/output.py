@@ -78,8 +78,9 @@ class Output:
         self._set_writable(True)
 
     def close(self) -> None:
-        """Nothing is sent any more; whoever waits for `writable` is let go."""
+        """Nothing is sent any more; whoever waits for `writable` is let go, and so is the owner: no cycle keeps it alive."""
         self._stop_timer()
+        self._drop = _nothing
         self._parts = []
         self._bytes = 0
         self._set_writable(True)
@@ -113,3 +114,7 @@ class Output:
         if self._slow_timer is not None:
             self._slow_timer.cancel()
             self._slow_timer = None
+
+
+def _nothing(reason: str) -> None:
+    """Stands in for the owner once it is gone."""
