@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from modeld_protocol.content import Message
-from modeld_protocol.events import AvailabilityChanged, CallCompleted, CallFailed, TraceEvent
+from modeld_protocol.events import AvailabilityChanged, CallCompleted, CallFailed, CallStarted, TraceEvent
 from modeld_protocol.model import (
     DiscoverFailure,
     DiscoverParams,
@@ -33,6 +33,7 @@ from .providers.call import Call
 from .providers.catalog import row_of, wire_of
 from .providers.contract import ProviderAdapter
 from .providers.endpoint import endpoint_of
+from .providers.estimate import estimate_input_tokens
 from .providers.failure import ProviderFailure
 from .providers.link import Link
 from .routing.availability import Availability
@@ -159,7 +160,9 @@ class Runtime:
         """The trace bus of one call: the log and the availability of providers listen, then the client that asked."""
 
         def observe(event: TraceEvent) -> None:
-            if isinstance(event, CallCompleted):
+            if isinstance(event, CallStarted):
+                self._changed(self._availability.started(event.provider, event.model))
+            elif isinstance(event, CallCompleted):
                 self._changed(self._availability.succeeded(event.provider, event.model))
                 _log.info("call completed", **_fields(event))
             elif isinstance(event, CallFailed):
@@ -236,10 +239,11 @@ class Runtime:
     # ---- counting and discovery
 
     def estimate_tokens(self, params: TokenCountParams) -> int:
-        """A local estimate; needs no model."""
-        from .providers.estimate import estimate_input_tokens
-
-        return estimate_input_tokens(params)
+        """A local estimate; without a model it is that of no model in particular. Raises ProviderFailure."""
+        if params.model is None and params.provider is None:
+            return estimate_input_tokens(params)
+        spec = resolve(self.snapshot.registry, params.model, params.provider)
+        return estimate_input_tokens(params, spec.quirks.token_scale)
 
     async def count_tokens(self, params: TokenCountParams, env: Env | None = None) -> int:
         """The provider's own count. Raises ProviderFailure."""

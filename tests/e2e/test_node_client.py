@@ -28,7 +28,7 @@ def node() -> None:
 @pytest.mark.parametrize("transport", ["socket", "stdio"])
 async def test_node_client(transport: str) -> None:
     async with Simulator() as simulator:
-        config = models_yaml(simulator.origin, f"{simulator.origin}/v1", MODELS)
+        config = models_yaml(simulator.base_url, simulator.openai_base_url, MODELS)
         async with DaemonProcess(config) as daemon:
             target = [str(daemon.socket)] if transport == "socket" else daemon.command("--stdio")
             process = await asyncio.create_subprocess_exec(

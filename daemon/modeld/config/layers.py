@@ -16,21 +16,31 @@ from .schema import Config
 
 class ConfigSurroundings(msgspec.Struct, frozen=True):
     """What a config is read against: the catalog's adapter types, the variable that each takes its key from unless told, the
-    environment, the config that stands in where there is no file, and the names of the models that the catalog has."""
+    environment, the config that stands in where there is no file, the names of the models that the catalog has, and what the
+    catalog refuses: `verify` says in words what is wrong with a config that is well-formed, None where nothing is."""
 
     known_types: Collection[str]
     default_key_env: KeyEnv
     env: Mapping[str, str]
     builtin: Callable[[Mapping[str, str]], Config]
     offered: Offered | None = None
+    verify: Callable[[Config], str | None] = lambda _config: None
 
     def load(self, path: Path) -> tuple[Config | None, list[Problem]]:
         """Read and check one file. Blocks on the disk."""
-        return load(path, self.known_types, self.env, default_key_env=self.default_key_env, offered=self.offered)
+        found = load(path, self.known_types, self.env, default_key_env=self.default_key_env, offered=self.offered)
+        return self._verified(str(path), *found)
 
     def check(self, text: bytes, file: str) -> tuple[Config | None, list[Problem]]:
         """Check a text as if it were the content of `file`."""
-        return check(text, file, self.known_types, self.env, default_key_env=self.default_key_env, offered=self.offered)
+        found = check(text, file, self.known_types, self.env, default_key_env=self.default_key_env, offered=self.offered)
+        return self._verified(file, *found)
+
+    def _verified(self, file: str, config: Config | None, problems: list[Problem]) -> tuple[Config | None, list[Problem]]:
+        refusal = self.verify(config) if config is not None else None
+        if refusal is None:
+            return config, problems
+        return None, [*problems, problem_of_file(file, "refused_by_catalog", refusal)]
 
 
 class Effective(msgspec.Struct, frozen=True):

@@ -144,12 +144,12 @@ class Attempt:
         assembler, request = self.assembler, self.call.request
         usage = assembler.usage or Usage(estimated=True)
         if usage.estimated or cut_short:
+            scale = self.call.spec.quirks.token_scale
             usage.estimated = True
             if not (usage.input_tokens or usage.cached_input_tokens or usage.cache_creation_input_tokens):
-                usage.input_tokens = estimate_input_tokens(
-                    TokenCountParams(request.messages, system_prompt=request.system_prompt, tools=request.tools)
-                )
-            usage.output_tokens = max(usage.output_tokens, estimate_output_tokens(assembler.content))
+                params = TokenCountParams(request.messages, system_prompt=request.system_prompt, tools=request.tools)
+                usage.input_tokens = estimate_input_tokens(params, scale)
+            usage.output_tokens = max(usage.output_tokens, estimate_output_tokens(assembler.content, scale))
             assembler.warn("usage_estimated", "the provider reported no final usage; token counts are a local estimate")
         usage.total_tokens = (
             usage.input_tokens + usage.output_tokens + usage.cached_input_tokens + usage.cache_creation_input_tokens

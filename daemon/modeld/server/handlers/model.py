@@ -113,7 +113,10 @@ class ModelHandlers:
 
     def estimate_tokens(self, context: CallContext, params: TokenCountParams) -> TokenCount:
         """A local estimate."""
-        return TokenCount(self._runtime.estimate_tokens(params), estimated=True)
+        try:
+            return TokenCount(self._runtime.estimate_tokens(params), estimated=True)
+        except ProviderFailure as failure:
+            raise _failed(failure) from failure
 
     async def count_tokens(self, context: CallContext, params: TokenCountParams) -> TokenCount:
         """The provider's own count."""
