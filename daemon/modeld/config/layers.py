@@ -8,7 +8,7 @@ import msgspec
 from modeld_protocol.config import Problem
 
 from .adapter_checks import KeyEnv
-from .check import Offered, check
+from .check import Offered, check, problem_of_file
 from .load import load
 from .locations import ConfigPlace
 from .schema import Config
