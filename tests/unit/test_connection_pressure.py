@@ -12,6 +12,7 @@ from tests.harness.served import Served, client, serve
 
 from modeld.limits import MIB, READ_STOP_BYTES, WRITE_HIGH_WATER_BYTES
 from modeld.server import connection as connection_module
+from modeld.server import input as input_module
 from modeld.server import output as output_module
 
 pytestmark = pytest.mark.anyio
@@ -195,7 +196,7 @@ async def test_closing_does_not_wait_for_a_client_that_does_not_read(served: Ser
 
 
 async def test_a_message_that_stops_half_way_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "MESSAGE_STALL_TIMEOUT_S", 0.15)
+    monkeypatch.setattr(input_module, "MESSAGE_STALL_TIMEOUT_S", 0.15)
     async with client(served) as peer:
         body = b'{"jsonrpc":"2.0","id":70,"method":"test/echo"}'
         frame = b"Content-Length: %d\r\n\r\n%b" % (len(body), body)

@@ -7,29 +7,22 @@ costs bounded memory before anybody has looked at it; after the client is gone n
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, cast
 
 import msgspec
 
-from modeld.limits import (
-    LINGER_S,
-    MAX_MESSAGE_BYTES,
-    MAX_MESSAGE_BYTES_PER_TICK,
-    MAX_MESSAGES_PER_TICK,
-    MESSAGE_STALL_TIMEOUT_S,
-    READ_STOP_BYTES,
-    TOKEN_TIMEOUT_S,
-)
+from modeld.limits import LINGER_S, MAX_MESSAGE_BYTES, TOKEN_TIMEOUT_S
 from modeld_protocol.errors import INTERNAL_ERROR, PARSE_ERROR
-from modeld_protocol.framing import ForeignProtocol, FrameDecoder, FramingError
+from modeld_protocol.framing import ForeignProtocol, FramingError
 from modeld_protocol.jsonrpc import CancelParams, Notification, RequestId, Response
 from modeld_protocol.lifecycle import SetTraceParams
 
 from .envelope import Message, UnreadableMessage, encode_error, read_message
 from .errors import RpcError, internal_error, invalid_request, not_initialized, request_cancelled
 from .handshake import DaemonIdentity, WrongToken, negotiate, traces
+from .input import Input
 from .output import Output
 from .requests import CallContext, ClientState, InFlight, RequestTable
 from .router import Route, Router, decode_params
@@ -74,15 +67,10 @@ class Connection(asyncio.Protocol):
         self._admit = admit
         self._on_made = on_made
         self._on_lost = on_lost
-        self._decoder = FrameDecoder()
         self._requests = RequestTable()
-        self._bodies: Iterator[bytes] | None = None
-        self._unread: list[bytes] = []
-        self._paused = False
         self._close_callbacks: dict[object, Callable[[], None]] = {}
         self._notification_tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._last_data_s = 0.0
 
     # ---- what handlers use
 
@@ -123,20 +111,15 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._loop = asyncio.get_running_loop()
         self._output = Output(self._transport, self._loop, self._drop)
+        self._input = Input(self._transport, self._loop, self._output, self._dispatch, self._fail_framing)
         if self._admit is not None:
             self._timers["token"] = self._loop.call_later(TOKEN_TIMEOUT_S, self._close_unadmitted)
         if self._on_made is not None:
             self._on_made(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; beyond this tick's share it waits, and reading pauses."""
-        if self.closed:
-            return
-        if self._bodies is not None:
-            self._unread.append(data)
-            return
-        self._bodies = self._decoder.feed(data)
-        self._read()
+        """Take what came."""
+        self._input.feed(data)
 
     def eof_received(self) -> bool:
         """The client sends no more: its requests end, what is written is delivered, the connection closes."""
@@ -150,8 +133,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up: producers go on, and so does reading."""
         self._output.resume()
-        if self._bodies is not None:
-            self._loop.call_soon(self._read)
+        self._input.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: everything of it is cancelled, without replies."""
@@ -188,8 +170,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         self.closed = True
-        self._bodies = None
-        self._unread.clear()
+        self._input.close()
         self._requests.cancel_all()
         for task in self._notification_tasks:
             task.cancel()
@@ -202,72 +183,13 @@ class Connection(asyncio.Protocol):
         if self.phase is Phase.NEW:
             self.close()
 
-    # ---- reading
-
-    def _read(self) -> None:
-        """Dispatch what has come, up to this tick's share."""
-        if self._bodies is None:
-            return None
-        try:
-            finished = self._read_share()
-        except FramingError as error:
-            return self._fail_framing(error)
-        if self.closed:
-            return None
-        if not finished:
-            return self._pause_reading()
-        if self._paused:
-            self._paused = False
-            self._transport.resume_reading()
-        if not self._decoder.idle:
-            self._watch_stall()
-        return None
-
-    def _pause_reading(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
-        # Full output wakes us when it has drained (resume_writing); else it is only the others' turn.
-        if self._output.writable or self._output.unread_bytes <= READ_STOP_BYTES:
-            self._loop.call_soon(self._read)
-
-    def _read_share(self) -> bool:
-        """True when all that has come is dispatched."""
-        messages, size = MAX_MESSAGES_PER_TICK, MAX_MESSAGE_BYTES_PER_TICK
-        while self._bodies is not None:
-            for body in self._bodies:
-                self._dispatch(body)
-                messages -= 1
-                size -= len(body)
-                if self.closed:
-                    return True
-                if messages <= 0 or size <= 0 or self._output.unread_bytes > READ_STOP_BYTES:
-                    return False
-            self._bodies = self._decoder.feed(self._unread.pop(0)) if self._unread else None
-        return True
+    # ---- dispatch
 
     def _fail_framing(self, error: FramingError) -> None:
         """The stream can't be followed any further. What speaks another protocol, a browser above all, is told nothing."""
         if not isinstance(error, ForeignProtocol) and self._admit is None:
             self._reply_error(None, RpcError(PARSE_ERROR, f"Parse error: {error}. The connection is closed; connect again."))
         self.close()
-
-    def _watch_stall(self) -> None:
-        self._last_data_s = self._loop.time()
-        if "stall" not in self._timers:
-            self._timers["stall"] = self._loop.call_later(MESSAGE_STALL_TIMEOUT_S, self._check_stall)
-
-    def _check_stall(self) -> None:
-        del self._timers["stall"]
-        if self.closed or self._decoder.idle or self._bodies is not None:
-            return
-        rest = self._last_data_s + MESSAGE_STALL_TIMEOUT_S - self._loop.time()
-        if rest > 0:
-            self._timers["stall"] = self._loop.call_later(rest, self._check_stall)
-        else:
-            self._fail_framing(FramingError("a message stopped half-way; check its Content-Length"))
-
-    # ---- dispatch
 
     def _dispatch(self, body: bytes) -> None:
         try:
