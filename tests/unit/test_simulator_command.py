@@ -79,7 +79,8 @@ def test_without_a_file_it_prints_a_config_to_paste() -> None:
         lines = [first_line(process) for _ in range(2)]
         assert lines[1].strip().endswith("/v1")
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=10)
+        assert process.stdout is not None
+        out = process.stdout.read()  # not communicate(), which would lose what readline has read ahead
     pasted = yaml.safe_load(out[out.index("adapters:") : out.index("Every script")])
     assert pasted["models"]["sim-openai:echo"] == {"adapter": "sim-openai", "wire_name": "sim-echo"}
 
@@ -94,6 +95,15 @@ def test_a_bad_scenario_is_an_error_with_its_place(content: str | None, says: st
         file.write_text(content)
     assert run(["--scenario", str(file), "--list"]) == 1
     assert says in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    with running("--list") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=10) == 0
 
 
 def test_somebody_else_s_file_is_left_alone(tmp_path: Path, capsys: Any) -> None:

@@ -28,10 +28,14 @@ def run(argv: Sequence[str]) -> int:
     try:
         scenario = _read_scenario(options.scenario)
         if options.list:
-            print(_json(list_data(scenario)) if options.json else list_text(scenario))
+            print(_json(list_data(scenario)) if options.json else list_text(scenario), flush=True)
             return 0
         with _runner() as runner:
             return runner.run(_serve(options, scenario))
+    except BrokenPipeError:
+        # `--list | head` is a good end; what Python would still flush at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ScenarioError, OSError, ValueError) as error:
         print(f"modeld simulate: {error}", file=sys.stderr)
         return 1
