@@ -10,6 +10,7 @@ import pytest
 from tests.harness.raw_server import open_files, script, self_signed, serving, until
 
 from modeld import limits
+from modeld.upstream.body import read_prefix
 from modeld.upstream.client import DirectTransport
 from modeld.upstream.contract import Exchange, HttpRequest, Origin, UpstreamError
 from modeld.upstream.httpx_transport import HttpxTransport
@@ -221,6 +222,13 @@ async def test_a_body_over_its_bound_is_refused(transport, announced):
     length = b"Content-Length: 5000000\r\n" if announced else b""
     async with serving(script(OK + length + b"\r\n" + b"x" * 5_000_000)) as server:
         assert await fault_of(transport, server.get(), max_bytes=4_096) == ("too_large", True)
+        await until(lambda: server.open == 0)
+
+
+@pytest.mark.parametrize("size", [0, 99, 100, 101, 5_000_000])
+async def test_the_head_of_a_long_body_can_be_read(transport, size):
+    async with serving(script(b"HTTP/1.1 500 Oops\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)) as server:
+        assert await read_prefix(await start(transport, server.get()), 100) == b"x" * min(size, 100)
         await until(lambda: server.open == 0)
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from modeld import __version__
 from modeld.credentials.secret import Credential, Secret
-from modeld.upstream.contract import HttpRequest, Origin, UpstreamError
-from modeld.upstream.headers import encode_head
+from modeld.upstream.contract import HttpRequest, Origin
+from modeld.upstream.headers import RequestRefused, encode_head
 
 HOME = Origin("https", "api.example.com", 443)
 KEY = Credential(Secret("k3y-value"), "Authorization", "Bearer ", frozenset({str(HOME)}), "EXAMPLE_API_KEY")
@@ -72,7 +72,7 @@ def test_lines_of_a_head(fields, line, present):
     ],
 )
 def test_what_would_change_the_request_is_refused(fields):
-    with pytest.raises(UpstreamError) as caught:
+    with pytest.raises(RequestRefused) as caught:
         encode_head(request(**fields))
     assert (caught.value.fault, caught.value.answered) == ("protocol", False)
 
@@ -87,7 +87,7 @@ def test_what_would_change_the_request_is_refused(fields):
     ],
 )
 def test_a_credential_stays_with_its_origins(origin):
-    with pytest.raises(UpstreamError) as caught:
+    with pytest.raises(RequestRefused) as caught:
         encode_head(request(origin=origin, credential=KEY))
     message = str(caught.value)
     assert str(HOME) in message
@@ -99,6 +99,6 @@ def test_a_credential_stays_with_its_origins(origin):
 @pytest.mark.parametrize("value", ["k3y\n", "k3y\r\nx-evil: 1", " k3y", "k3y\x00", "k3y-日"])
 def test_a_key_that_no_header_can_carry_is_named_by_its_source_alone(value):
     broken = Credential(Secret(value), "x-api-key", "", frozenset({str(HOME)}), "EXAMPLE_API_KEY")
-    with pytest.raises(UpstreamError, match="EXAMPLE_API_KEY") as caught:
+    with pytest.raises(RequestRefused, match="EXAMPLE_API_KEY") as caught:
         encode_head(request(credential=broken))
     assert "k3y" not in str(caught.value)

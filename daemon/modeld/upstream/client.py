@@ -132,7 +132,9 @@ class DirectExchange:
             nonlocal left
             left -= len(data)
             if left < 0:
-                raise UpstreamError("too_large", f"the provider's answer is longer than {max_bytes} bytes", answered=True)
+                raise UpstreamError(
+                    "too_large", f"the provider's answer is longer than {max_bytes} bytes; ask for less", answered=True
+                )
             pieces.append(data)
             return False
 

@@ -15,12 +15,15 @@ _OURS: Final = frozenset(
 _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
+class RequestRefused(UpstreamError):
+    """The request was never sent and never can be: a fault of the configuration, which trying again doesn't cure."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("protocol", message)
+
+
 def encode_head(request: HttpRequest) -> bytes:
-    """Request line and headers, through to the blank line. Raises UpstreamError("protocol") for what can't be sent."""
-    if not is_target(request.target) or not _NAME.fullmatch(request.method):
-        raise UpstreamError(
-            "protocol", "the request's path or method holds characters that HTTP has no place for; check base_url"
-        )
+    """Request line and headers, through to the blank line. Raises RequestRefused for what can't be sent."""
     lines = [f"{request.method} {request.target} HTTP/1.1\r\nhost: {authority(request.origin)}\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in full_headers(request)]
     if request.body or request.method not in _BODILESS:
@@ -32,9 +35,11 @@ def encode_head(request: HttpRequest) -> bytes:
 def full_headers(request: HttpRequest) -> list[tuple[str, str]]:
     """The request's headers with those that are the client's: encoding, user agent and the credential.
 
-    Raises UpstreamError("protocol") where the credential isn't meant for this origin, and for headers that could change
-    where the request ends or where it goes.
+    Raises RequestRefused where the credential isn't meant for this origin, and for what could change where the
+    request ends or where it goes.
     """
+    if not is_target(request.target) or not _NAME.fullmatch(request.method):
+        raise RequestRefused("the request's path or method holds characters that HTTP has no place for; check base_url")
     credential = request.credential
     secret_name = None if credential is None else credential.header.lower()
     headers = [("accept-encoding", "identity" if request.stream else "gzip")]
@@ -42,7 +47,7 @@ def full_headers(request: HttpRequest) -> list[tuple[str, str]]:
     for name, value in request.headers:
         lowered = name.lower()
         if lowered in _OURS:
-            raise UpstreamError("protocol", f"the header {lowered} is the daemon's own; remove it from the configured headers")
+            raise RequestRefused(f"the header {lowered} is the daemon's own; remove it from the configured headers")
         if lowered == secret_name:
             continue
         has_agent = has_agent or lowered == "user-agent"
@@ -60,14 +65,12 @@ def _credential_header(request: HttpRequest) -> tuple[str, str]:
     assert credential is not None
     if str(request.origin) not in credential.allowed_origins:
         allowed = ", ".join(sorted(credential.allowed_origins)) or "no origin"
-        raise UpstreamError(
-            "protocol",
+        raise RequestRefused(
             f"the key from {credential.source} may be sent to {allowed}, not to {request.origin}; give this provider its own key",
         )
     value = credential.prefix + credential.secret.reveal()
     if not _NAME.fullmatch(credential.header) or not _VALUE.fullmatch(value) or value != value.strip():
-        raise UpstreamError(
-            "protocol",
+        raise RequestRefused(
             f"the key from {credential.source} holds a line break, a space at an end or a character that a header can't carry; "
             "store it again without",
         )
@@ -77,4 +80,4 @@ def _credential_header(request: HttpRequest) -> tuple[str, str]:
 def _check_header(name: str, value: str) -> None:
     if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
         shown = name if _NAME.fullmatch(name) else repr(name[:40])
-        raise UpstreamError("protocol", f"the header {shown} holds a line break or a character that HTTP can't carry; correct it")
+        raise RequestRefused(f"the header {shown} holds a line break or a character that HTTP can't carry; correct it")

@@ -9,7 +9,6 @@ import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, cast
 
 from ..limits import MAX_STREAM_BYTES, POOL_IDLE_PER_ORIGIN, POOL_IDLE_S
@@ -82,7 +81,9 @@ class HttpxExchange:
             nonlocal left
             left -= len(data)
             if left < 0:
-                raise UpstreamError("too_large", f"the provider's answer is longer than {max_bytes} bytes", answered=True)
+                raise UpstreamError(
+                    "too_large", f"the provider's answer is longer than {max_bytes} bytes; ask for less", answered=True
+                )
             pieces.append(data)
             return False
 
@@ -130,7 +131,9 @@ class HttpxExchange:
                 async for piece in pieces:
                     left -= len(piece)
                     if left < 0:
-                        raise UpstreamError("too_large", f"the answer is longer than {MAX_STREAM_BYTES} bytes", answered=True)
+                        raise UpstreamError(
+                            "too_large", f"the answer is longer than {MAX_STREAM_BYTES} bytes; ask for less", answered=True
+                        )
                     if any(on_data(data) for data in (inflater.feed(piece) if inflater else (piece,))):
                         return
                     if not self._flowing.is_set():
@@ -145,6 +148,8 @@ class HttpxExchange:
 
 def proxied(proxy_url: str) -> HttpxTransport:
     """A transport of its own client that goes through an HTTP(S) proxy (SOCKS with httpx's extra). Raises ValueError."""
+    from http.cookiejar import DefaultCookiePolicy
+
     import httpx
 
     try:

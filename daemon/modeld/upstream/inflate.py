@@ -75,5 +75,7 @@ def inflater_for(encoding: str, max_bytes: int) -> Inflater | None:
     if name == "deflate":
         return Inflater("deflate", max_bytes)
     raise UpstreamError(
-        "protocol", f"the provider answered in the encoding {name[:40]!r}, though only gzip was asked for", answered=True
+        "protocol",
+        f"the provider answered in the encoding {name[:40]!r}, though only gzip was asked for; check base_url",
+        answered=True,
     )

@@ -92,7 +92,7 @@ class SseDecoder:
         if self._head:
             self._append(self._head)
         self._head = None
-        block = bytes(self._tail)
+        block = bytes(self._tail.removesuffix(b"\n"))
         self._tail.clear()
         self._fits(block)
         self._raise_refusal()
@@ -123,7 +123,8 @@ class SseDecoder:
         self._line_bytes = self._line_bytes + len(data) if newline < 0 else len(data) - newline - 1
         if self._line_bytes > self._max_line_bytes:
             return self._refuse("a line", self._max_line_bytes)
-        if len(self._tail) > self._max_event_bytes:
+        # A line end at its end may be the first half of the blank line, which isn't part of the event.
+        if len(self._tail) - self._tail.endswith(b"\n") > self._max_event_bytes:
             return self._refuse("an event", self._max_event_bytes)
         return True
 
