@@ -51,7 +51,10 @@ class Attempt:
         self._first: float | None = None
         self._request_id: str | None = None
         self.raw_frames: list[Any] = []
-        self.assembler = Assembler(call.message_id, call.spec.id, link.name)
+        spec = call.spec
+        self.assembler = Assembler(
+            call.message_id, spec.id, link.name, provider_type=spec.provider_type, wire_name=spec.wire_name
+        )
 
     async def complete(self) -> None:
         """A whole answer into the assembler."""

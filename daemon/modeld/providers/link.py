@@ -1,7 +1,7 @@
 """An adapter's way to its provider: endpoint, wire, transport and key, and how their faults read as failures."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -54,13 +54,13 @@ class Link:
     async def open(self, encoded: Encoded, credential: Credential | None, timeout_s: float, *, stream: bool) -> Exchange:
         """Send one request and wait for the head of its answer. Raises ProviderFailure."""
         endpoint = self.endpoint
-        headers = [*endpoint.headers, *encoded.headers.items()]
+        headers = merged_headers(endpoint.headers, encoded.headers)
         if encoded.body:
             headers.append(("content-type", "application/json"))
         request = HttpRequest(
             encoded.method,
             endpoint.origin,
-            join_target(endpoint.base_path, encoded.path),
+            join_target(endpoint.base_path, path_below(endpoint.base_path, encoded.path)),
             headers,
             encoded.body,
             credential,
@@ -116,6 +116,23 @@ class Link:
         failure.message = bounded(self.redactor.scrub(failure.message), limits.MAX_PROVIDER_MESSAGE_CHARS)
         if failure.provider_message is not None:
             failure.provider_message = bounded(self.redactor.scrub(failure.provider_message), limits.MAX_PROVIDER_MESSAGE_CHARS)
+
+
+def path_below(base_path: str, path: str) -> str:
+    """A wire's path without the version that the base URL ends in already (`…/v1` and `/v1/messages`)."""
+    first, _, rest = path.lstrip("/").partition("/")
+    return f"/{rest}" if rest and base_path.endswith(f"/{first}") else path
+
+
+def merged_headers(configured: Sequence[tuple[str, str]], encoded: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The user's headers and the wire's. Where both set one, the user's wins, except lists of betas, which are joined."""
+    if not configured or not encoded:
+        return [*configured, *encoded.items()]
+    headers = {name.lower(): value for name, value in encoded.items()}
+    for name, value in configured:
+        joined = name.endswith("-beta") and name in headers
+        headers[name] = f"{headers[name]},{value}" if joined else value
+    return list(headers.items())
 
 
 _REASONS = {

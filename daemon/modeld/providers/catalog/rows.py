@@ -283,7 +283,13 @@ _ANTHROPIC_COMPATIBLE = ProviderRow(
         count_tokens=True,
     ),
     # Others implement the older version of the interface: a token budget for thinking, sampling parameters, a prefill.
-    quirks=Quirks(max_tokens_field="max_tokens", thinking="budget", efforts=_ALL_EFFORTS, api_version="2023-06-01"),
+    quirks=Quirks(
+        max_tokens_field="max_tokens",
+        thinking="budget",
+        efforts=_ALL_EFFORTS,
+        api_version="2023-06-01",
+        mid_conversation_system=False,
+    ),
 )
 
 # ---- OpenAI
