@@ -8,6 +8,7 @@ PATHS = [
     ("/v1", "/v1/messages", "/messages"),
     ("/proxy/v1", "/v1/messages/count_tokens", "/messages/count_tokens"),
     ("/v1", "/chat/completions", "/chat/completions"),
+    ("/chat", "/chat/completions", "/chat/completions"),
     ("/v1beta", "/v1/messages", "/v1/messages"),
 ]
 

@@ -121,7 +121,8 @@ class Link:
 def path_below(base_path: str, path: str) -> str:
     """A wire's path without the version that the base URL ends in already (`…/v1` and `/v1/messages`)."""
     first, _, rest = path.lstrip("/").partition("/")
-    return f"/{rest}" if rest and base_path.endswith(f"/{first}") else path
+    is_version = first[:1] == "v" and first[1:2].isdigit()
+    return f"/{rest}" if is_version and rest and base_path.endswith(f"/{first}") else path
 
 
 def merged_headers(configured: Sequence[tuple[str, str]], encoded: Mapping[str, str]) -> list[tuple[str, str]]:
