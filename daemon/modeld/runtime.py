@@ -164,7 +164,8 @@ class Runtime:
                 self._changed(self._availability.started(event.provider, event.model))
             elif isinstance(event, CallCompleted):
                 self._changed(self._availability.succeeded(event.provider, event.model))
-                _log.info("call completed", **_fields(event))
+                if _log.wants("info"):
+                    _log.info("call completed", **_fields(event))
             elif isinstance(event, CallFailed):
                 if event.error_class == "auth" and (adapter := self.snapshot.config.adapters.get(event.provider)):
                     self._keys.rejected(adapter)

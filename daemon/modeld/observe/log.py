@@ -79,6 +79,10 @@ class Logger:
         """A logger that says all this and `context`."""
         return Logger(self._logger, {**self._context, **context})
 
+    def wants(self, level: str) -> bool:
+        """Whether a line of this level would be written, for callers to whom its fields cost something."""
+        return self._logger.isEnabledFor(LEVELS[level])
+
     def debug(self, message: str, **fields: Any) -> None:
         """What only matters when something is being looked for."""
         self._write(logging.DEBUG, message, fields)

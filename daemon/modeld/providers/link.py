@@ -9,8 +9,10 @@ from .. import limits
 from ..clock import Clock
 from ..credentials.redact import Redactor, bounded
 from ..credentials.secret import Credential
+from ..upstream.body import read_prefix
 from ..upstream.contract import Exchange, HttpRequest, Origin, Transport, UpstreamError
 from ..upstream.guard import join_target
+from ..upstream.headers import RequestRefused
 from ..upstream.retry import parse_retry_after, should_retry_header
 from .failure import ProviderFailure
 from .wire.contract import Encoded, Wire
@@ -87,19 +89,14 @@ class Link:
 
     async def read_whole(self, exchange: Exchange) -> bytes:
         """The body of a good answer. Raises ProviderFailure for any other."""
-        failed = exchange.status >= 300
-        limit = limits.MAX_ERROR_BODY_BYTES if failed else limits.MAX_RESPONSE_BYTES
         try:
-            body = await exchange.read(limit)
+            if exchange.status >= 300:
+                raise self.failure_of(exchange, await _read_error_body(exchange))
+            return await exchange.read(limits.MAX_RESPONSE_BYTES)
         except UpstreamError as error:
-            if not failed:
-                raise unreachable(error, self.name, self.endpoint.origin) from error
-            body = b""
+            raise unreachable(error, self.name, self.endpoint.origin) from error
         finally:
             exchange.close()
-        if failed:
-            raise self.failure_of(exchange, body)
-        return body
 
     def failure_of(self, exchange: Exchange, body: bytes) -> ProviderFailure:
         """The failure that an answer stands for, with what its headers say of retrying."""
@@ -146,8 +143,18 @@ _REASONS = {
 }
 
 
+async def _read_error_body(exchange: Exchange) -> bytes:
+    """As much of a failed answer as says something; a body that breaks off takes nothing from its status."""
+    try:
+        return await read_prefix(exchange, limits.MAX_ERROR_BODY_BYTES)
+    except UpstreamError:
+        return b""
+
+
 def unreachable(error: UpstreamError, provider: str, origin: Origin) -> ProviderFailure:
-    """A transport fault as the failure of a call; what went over a limit isn't worth a second try."""
+    """A transport fault as the failure of a call; what went over a limit, or never could be sent, isn't worth a second try."""
+    if isinstance(error, RequestRefused):
+        return ProviderFailure("not_configured", f"{provider}: {error.message}")
     message = f"{provider} ({origin}) {_REASONS[error.fault]}: {error.message}"
     if error.fault == "too_large":
         return ProviderFailure("server_error", message, retryable=False)

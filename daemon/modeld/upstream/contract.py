@@ -63,7 +63,7 @@ class Exchange(Protocol):
         """Calls `on_data` with every piece as it arrives, in the event loop's own callback: no task, no queue between.
 
         Ends at the end of the body or as soon as `on_data` returns True (the wire's end marker came; the connection is
-        kept if the rest of the body is already here, else closed). An exception in `on_data` closes the connection and is
+        kept if the rest of the body is here or comes within a moment, else closed). An exception in `on_data` closes the connection and is
         raised here. A body that is cut short raises UpstreamError (`reset` or `protocol`). Cancelling the awaiting task
         closes the connection at once.
         """
@@ -73,7 +73,9 @@ class Exchange(Protocol):
         """Stop reading from the provider (the client is slow); bounded by socket buffers from here on."""
         ...
 
-    def resume(self) -> None: ...
+    def resume(self) -> None:
+        """Go on reading."""
+        ...
 
     def close(self) -> None:
         """Close the connection if the body isn't finished; idempotent."""
