@@ -58,7 +58,11 @@ class Daemon:
         return [sys.executable, "-m", "modeld", "--socket", str(self.socket), "--config", str(self.config), *arguments]
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(self.command("--state-dir", str(self.folder / "state")), env=self.environment)
+        log = (self.folder / "daemon.log").open("ab")
+        process = subprocess.Popen(
+            self.command("--state-dir", str(self.folder / "state")), env=self.environment, stdout=log, stderr=log
+        )
+        log.close()
         _until(self.accepts, "the daemon")
         return process
 
