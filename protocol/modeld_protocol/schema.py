@@ -14,6 +14,7 @@ from . import PROTOCOL_VERSION
 from .content import Block, ResultBlock, Source
 from .errors import ErrorData
 from .events import Event, TraceEvent
+from .lifecycle import ModeldOptions
 from .methods import METHODS, NOTIFICATIONS
 
 Schema = dict[str, Any]
@@ -34,6 +35,8 @@ def documents() -> dict[str, Schema]:
     for name, notification in NOTIFICATIONS.items():
         schema = schemas[id(notification.params)]
         files[f"notifications/{_file(name)}.json"] = _document(f"{name} params", schema, definitions)
+    title = "initializationOptions.modeld of initialize"
+    files["methods/initialize.options.json"] = _document(title, schemas[id(ModeldOptions)], definitions)
     files["errors/data.json"] = _document("data of error -32803", schemas[id(ErrorData)], definitions)
     files["openrpc.json"] = _openrpc(schemas, definitions)
     return files
@@ -71,7 +74,7 @@ def _file(name: str) -> str:
 
 def _components() -> tuple[dict[int, Schema], Schema]:
     """The schema of each type by the type's identity, and the definitions that they refer to."""
-    types: list[Any] = [ErrorData]
+    types: list[Any] = [ErrorData, ModeldOptions]
     types += [kind for method in METHODS.values() for kind in (method.params, method.result) if kind is not None]
     types += [notification.params for notification in NOTIFICATIONS.values()]
     raw, components = msgspec.json.schema_components([*_UNIONS.values(), *types], ref_template=_REF + "{name}")

@@ -82,9 +82,7 @@ def _read_options(value: Any) -> ModeldOptions:
     try:
         options = msgspec.convert(given, ModeldOptions)
     except msgspec.ValidationError as error:
-        message = describe_validation_error(error)
-        path = message.replace("`$", f"`{_OPTIONS_PATH}") if "`$" in message else f"{message} - at `{_OPTIONS_PATH}`"
-        raise invalid_params(path) from None
+        raise invalid_params(describe_validation_error(error).replace("`$", f"`{_OPTIONS_PATH}")) from None
     if sum(len(name) + len(value) for name, value in options.env.items()) > MAX_CLIENT_ENV_BYTES:
         raise invalid_params(f"more than {MAX_CLIENT_ENV_BYTES} bytes - at `{_OPTIONS_PATH}.env`; send only key variables")
     return options

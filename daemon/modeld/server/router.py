@@ -28,7 +28,7 @@ STARTS_CALLS = frozenset(
 )
 """Methods that talk to a provider: they ask for admission first, so that a draining daemon takes on nothing new."""
 
-NO_PARAMS = b"{}"
+_MISSING = "Object missing required field `"
 
 Handler = Callable[[CallContext, Any], Any]
 """`(CallContext, params) -> result`; an `async def` runs in a task of its own, a `def` at once: keep those short."""
@@ -101,16 +101,18 @@ def decode_params(route: Route, raw: msgspec.Raw | bytes) -> Any:
 
 
 def describe_validation_error(error: msgspec.ValidationError) -> str:
-    """msgspec's text, which names types and paths, without the tag or enum value that it may repeat.
+    """What is wrong and the path of it, without the tag or enum value that msgspec's text may repeat.
 
-    "Invalid value 'x' - at `$.type`" becomes "Invalid value - at `$.type`".
+    "Invalid value 'x' - at `$.type`" becomes "Invalid value - at `$.type`"; a missing field's path is the field's own.
     """
-    message = str(error)
-    if not message.startswith("Invalid ") or "'" not in message:
-        return message
-    head = message.partition("'")[0].rstrip()
-    _, found, path = message.rpartition(" - at ")
-    return f"{head} - at {path}" if found else head
+    what, _, path = str(error).rpartition(" - at ")
+    if not what:  # at the top, which msgspec leaves unsaid
+        what, path = path, "`$`"
+    if what.startswith("Invalid "):
+        what = what.partition("'")[0].rstrip()
+    elif what.startswith(_MISSING):
+        path = f"{path[:-1]}.{what.removeprefix(_MISSING)}"
+    return f"{what} - at {path}"
 
 
 def _route(handler: Handler, params: Any, starts_call: bool) -> Route:
