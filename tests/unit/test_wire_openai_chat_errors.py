@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from modeld.providers.wire.openai_chat import WIRE
-from modeld.providers.wire.openai_chat.errors import WORDS
+from modeld.providers.wire.openai_shared.errors import WORDS
 from modeld_protocol.errors import RETRYABLE
 
 

@@ -10,10 +10,11 @@ from ...assembler import Assembler
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import Encoded, StreamDecoder
-from .errors import decode_failure
+from ..openai_shared.errors import decode_failure
+from ..openai_shared.model_list import decode_models
 from .events import ChatStreamDecoder
 from .request import encode_request
-from .response import decode_answer, decode_models
+from .response import decode_answer
 
 
 class OpenAIChatWire:

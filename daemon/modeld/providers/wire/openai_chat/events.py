@@ -13,8 +13,9 @@ from modeld_protocol.response import StopReason
 
 from ...assembler import Assembler
 from ...failure import ProviderFailure
-from .errors import decode_failure, failure_in_answer
-from .loose import parse_json, read_chunk
+from ..openai_shared.errors import decode_failure, failure_in_answer
+from ..openai_shared.loose_json import parse_json
+from .loose import read_chunk
 from .tool_calls import ToolCalls
 from .types import Choice, Chunk, Delta, WireUsage
 from .usage import decode_usage

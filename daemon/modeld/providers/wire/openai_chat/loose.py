@@ -4,12 +4,11 @@ Seen of compatible servers: content as a list of parts, arguments as an object, 
 surrogates, bytes that are no UTF-8. Slow, and only reached where the strict decoder gave up.
 """
 
-import json
-import re
-from typing import Any, NoReturn, TypeGuard, cast
+from typing import Any, TypeGuard, cast
 
 import msgspec
 
+from ..openai_shared.loose_json import whole_number
 from .types import (
     Choice,
     Chunk,
@@ -21,39 +20,6 @@ from .types import (
     ToolCallPart,
     WireUsage,
 )
-
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_REPLACEMENT = "\ufffd"
-
-
-def parse_json(data: bytes) -> tuple[Any, bool]:
-    """The JSON value in `data` and whether it had to be repaired. Raises ValueError for anything that is no JSON."""
-    try:
-        return msgspec.json.decode(data), False
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    text = data.decode("utf-8", "replace")
-    try:
-        value = json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse_constant)
-        return _without_surrogates(value), True
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return _LONE_SURROGATE.sub(_REPLACEMENT, value)
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in cast("dict[Any, Any]", value).items()}
-    return value
 
 
 def read_chunk(value: dict[str, Any]) -> Chunk:
@@ -163,17 +129,6 @@ def _usage(value: Any) -> WireUsage | None:
         cached_tokens=whole_number(value.get("cached_tokens")),
         cache_creation_input_tokens=whole_number(value.get("cache_creation_input_tokens")),
     )
-
-
-def whole_number(value: Any) -> int | None:
-    """A whole number, also where it came as text or as a fraction."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = int(float(value)) if not isinstance(value, int) else value
-    except (ValueError, OverflowError):
-        return None
-    return number if -(2**53) < number < 2**53 else None
 
 
 def _text_or_none(value: Any) -> str | None:

@@ -27,8 +27,9 @@ from modeld_protocol.request import CanonicalRequest
 from ...failure import ProviderFailure
 from ...spec import Quirks
 from ...tool_ids import wire_tool_id
-from .notes import Notes
-from .parts import DETAILS, Part, encode_media
+from ..openai_shared.inline_media import DETAILS
+from ..openai_shared.notes import Notes
+from .parts import Part, encode_media
 from .types import ChatMessage, ToolCall, ToolCallFunction
 
 _BETWEEN = "\n\n"  # of blocks that a client wrote apart; an assistant's own text blocks are one text that was interrupted

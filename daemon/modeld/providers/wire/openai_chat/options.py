@@ -9,8 +9,8 @@ import msgspec
 
 from modeld_protocol.request import CanonicalRequest
 
-from ...failure import ProviderFailure
 from ...spec import ModelSpec
+from ..openai_shared.parameters import parse_provider_options
 
 _Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 
@@ -34,11 +34,4 @@ _NONE = ChatOptions()
 
 def parse_options(request: CanonicalRequest, model: ModelSpec) -> ChatOptions:
     """The request's options for this adapter type. Raises ProviderFailure (`invalid_request`) that names the field."""
-    given = (request.provider_options or {}).get(model.provider_type)
-    if not given:
-        return _NONE
-    try:
-        return msgspec.convert(given, ChatOptions)
-    except msgspec.ValidationError as error:
-        told = str(error).replace("`$", f"`provider_options.{model.provider_type}")
-        raise ProviderFailure("invalid_request", f"{told}; options here are {', '.join(ChatOptions.__struct_fields__)}") from None
+    return parse_provider_options(request, model, ChatOptions) or _NONE

@@ -8,14 +8,12 @@ from typing import Any, NoReturn
 from modeld_protocol.content import AudioBlock, Base64Source, FileBlock, FileIdSource, ImageBlock, MediaBlock, UrlSource
 
 from ...failure import ProviderFailure
-from ..media import build_data_url, parse_data_url, plain_media_type, sniff_media_type
+from ..media import parse_data_url, plain_media_type, sniff_media_type
+from ..openai_shared.inline_media import DETAILS, default_filename, inline_data_url, standard_base64
 
 Part = dict[str, Any]
 
-DETAILS = frozenset(("auto", "low", "high", "original"))
 _AUDIO_FORMATS = {"audio/wav": "wav", "audio/mpeg": "mp3"}
-_FILENAMES = {"application/pdf": "document.pdf", "text/plain": "document.txt", "text/markdown": "document.md"}
-_BASE64URL = str.maketrans("-_", "+/", " \t\r\n")
 
 
 def encode_media(block: MediaBlock, path: str) -> Part:
@@ -29,7 +27,7 @@ def _encode_image(block: ImageBlock, path: str) -> Part:
     source = block.source
     if isinstance(source, FileIdSource):
         _refuse(path, "this wire takes no images by file id; give the image as base64 or as a URL")
-    url = source.url if isinstance(source, UrlSource) else _data_url(block, source, path)
+    url = source.url if isinstance(source, UrlSource) else inline_data_url(block, source, path)
     image = {"url": url}
     if block.detail in DETAILS:
         image["detail"] = block.detail
@@ -45,7 +43,7 @@ def _encode_audio(block: AudioBlock, path: str) -> Part:
         declared, source = inline.media_type or declared, Base64Source(inline.data)
     if isinstance(source, FileIdSource):
         _refuse(path, "this wire takes no audio by file id; give it as base64")
-    data = _standard_base64(source.data)
+    data = standard_base64(source.data)
     kind = _AUDIO_FORMATS.get(plain_media_type(declared) or sniff_media_type(data) or "")
     if kind is None:
         _refuse(path, "this wire takes audio as wav or mp3 only; convert it, and name its media_type")
@@ -62,24 +60,9 @@ def _encode_file(block: FileBlock, path: str) -> Part:
             _refuse(path, "this wire takes no files by URL; give the file as base64 or as a file id")
         block = FileBlock(Base64Source(inline.data), inline.media_type or block.media_type, block.filename)
         source = Base64Source(inline.data)
-    url = _data_url(block, source, path)
-    name = block.filename or _FILENAMES.get(url[5 : url.index(";")], "document")
+    url = inline_data_url(block, source, path)
+    name = block.filename or default_filename(url)
     return {"type": "file", "file": {"filename": name, "file_data": url}}
-
-
-def _data_url(block: MediaBlock, source: Base64Source, path: str) -> str:
-    """What the client says of the type counts: this wire does not check it against the bytes."""
-    media_type = plain_media_type(block.media_type) or sniff_media_type(source.data)
-    if media_type is None:
-        raise ProviderFailure("invalid_request", f"{path}: media_type is missing, and the data do not tell it; name it")
-    return build_data_url(media_type, _standard_base64(source.data))
-
-
-def _standard_base64(data: str) -> str:
-    """The standard alphabet with padding and without white space, which data: URLs need."""
-    if "-" in data or "_" in data or "\n" in data or " " in data or "\r" in data or "\t" in data:
-        data = data.translate(_BASE64URL)
-    return data + "=" * (-len(data) % 4)
 
 
 def _refuse(path: str, message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Failures of the Chat Completions wire and of its compatible servers: any status, any bytes, one class.
+"""Failures of the OpenAI wires and of compatible servers: any status, any bytes, one class.
 
 https://developers.openai.com/api/docs/guides/error-codes (2026-11-20). What a status says is overruled by what the body
 says, because servers send exhausted balances as 429, token-per-minute limits as 413, and errors of all kinds in a 200.

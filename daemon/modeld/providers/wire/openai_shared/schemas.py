@@ -1,4 +1,4 @@
-"""JSON Schemas of tools and answers as this wire wants them.
+"""JSON Schemas of tools and answers as the OpenAI wires want them.
 
 https://developers.openai.com/api/docs/guides/structured-outputs#supported-schemas (2026-11-20).
 """
@@ -18,7 +18,7 @@ _MAX_STRICT_PROPERTIES = 5_000
 
 
 def tool_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """A tool's schema; this wire refuses parameters that are no object with properties."""
+    """A tool's schema; the API refuses parameters that are no object with properties."""
     if not any(keyword in schema for keyword in ("type", "anyOf", "oneOf", "allOf", "$ref")):
         schema = {"type": "object", **schema}
     if schema.get("type") == "object" and "properties" not in schema:

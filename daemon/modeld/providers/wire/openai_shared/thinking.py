@@ -1,4 +1,4 @@
-"""How hard to think, on a wire that knows effort levels alone.
+"""How hard to think, where a wire knows effort levels and no token budgets.
 
 Rules: `off` (or effort none) is the level none; `on` and `adaptive` are the level asked for, or the model's own default
 where it thinks by default, else medium. A level that the model lacks becomes the nearest one that it has, the higher of two;
@@ -27,7 +27,8 @@ class Plan(NamedTuple):
 
 
 def plan_thinking(request: CanonicalRequest, model: ModelSpec, notes: Notes) -> Plan:
-    """What the request's thinking means for this model. Raises ProviderFailure (`capability_mismatch`)."""
+    """What the request's thinking means for this model, apart from its display. Raises ProviderFailure
+    (`capability_mismatch`)."""
     asked, quirks = request.thinking, model.quirks
     plan = _plan(asked, model, notes) if asked is not None else Plan(None, quirks.thinking_default_on)
     if request.tools and plan.active and not quirks.tools_with_reasoning:
@@ -40,8 +41,6 @@ def _plan(asked: Thinking, model: ModelSpec, notes: Notes) -> Plan:
     off = asked.mode == "off" or asked.effort == "none"
     if quirks.thinking != "effort":
         return _plan_without_levels(asked, model, notes, off=off)
-    if asked.display is not None:
-        notes.add("parameter_ignored", "this wire has no switch for the display of reasoning", "thinking.display")
     if off:
         return Plan(_off_level(model), active=False)
     if asked.effort is None and asked.budget_tokens is None:
