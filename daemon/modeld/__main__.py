@@ -2,7 +2,7 @@
 
 import sys
 
-_SUBCOMMANDS = ("status", "stop", "models", "usage", "ask", "chat", "demo", "simulate", "doctor", "schema")
+from .cli.names import command_at
 
 
 def main() -> None:
@@ -12,28 +12,25 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit code."""
-    command = next((word for word in arguments if word in _SUBCOMMANDS), None)
-    if command is not None and not _is_value(arguments, command):
-        from .cli import commands
-
-        return commands.run(arguments)
-    if "--check-config" in arguments:
-        from .cli import check
-
-        return check.run(arguments)
-    if "--stdio" in arguments and "--isolated" not in arguments:
+    if "--stdio" in arguments and "--isolated" not in arguments and not {"-h", "--help", "--version"}.intersection(arguments):
         from .cli import stdio
 
         return stdio.run(arguments)
+    place = command_at(arguments)
+    if place is not None:
+        from .cli import commands
+
+        return commands.run(arguments, place)
+    if any(word.partition("=")[0] == "--check-config" for word in arguments):
+        from .cli import check
+
+        return check.run(arguments)
+    from .cli import daemon_options
+
+    options = daemon_options.parse(arguments)
     from .cli import serve
 
-    return serve.run(arguments)
-
-
-def _is_value(arguments: list[str], word: str) -> bool:
-    """Whether a word that looks like a subcommand is the value of the option before it (`--config status`)."""
-    at = arguments.index(word)
-    return at > 0 and arguments[at - 1] in ("--socket", "--config", "--state-dir", "--tcp", "--check-config")
+    return serve.run(options)
 
 
 if __name__ == "__main__":

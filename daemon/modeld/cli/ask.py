@@ -1,95 +1,70 @@
 """`modeld ask`: one question, its answer as it comes."""
 
 import argparse
+import os
 import sys
-from typing import Any
 
-import msgspec
-
-from modeld_client import Client
-from modeld_client.errors import RequestFailed
+from modeld_client.errors import NotConfigured, RequestFailed
 from modeld_protocol.content import Message
-from modeld_protocol.events import TextDelta, ThinkingDelta, ToolUseEnd, ToolUseStart
-from modeld_protocol.request import Thinking
-from modeld_protocol.response import CanonicalResponse
 
-from .options import daemon_arguments, socket_of
-from .terminal import console, summary
+from ..config.locations import config_place
+from .conversation import Conversation, Stopped
+from .explain import complain
+from .figures import summary
+from .terminal import note, say, write_json
 
 
 def run(options: argparse.Namespace) -> int:
     """Stream the answer to stdout; what it took goes to stderr when that is a terminal."""
-    prompt = " ".join(options.prompt)
-    if not sys.stdin.isatty():
-        prompt = "\n\n".join(part for part in (prompt, sys.stdin.read().strip()) if part)
+    prompt = question(options.prompt)
     if not prompt:
-        print('modeld: ask what? For example: modeld ask "Why is the sky blue?"', file=sys.stderr)
+        say('modeld: ask what? For example: modeld ask "Why is the sky blue?"')
         return 2
-    with connect(options) as client:
-        if options.json:
-            response = client.complete(messages=prompt, **fields(options))
-            sys.stdout.write(msgspec.json.format(msgspec.json.encode(response)).decode() + "\n")
-            return 0
-        response = answer(client, [Message("user", prompt)], options)
-    return 0 if response is not None else 1
-
-
-def connect(options: argparse.Namespace) -> Client:
-    """A client of the shared daemon, which is started where there is none."""
-    return Client.connect(socket_of(options), client_id="modeld-cli", spawn_args=daemon_arguments(options))
-
-
-def fields(options: argparse.Namespace) -> dict[str, Any]:
-    """The request fields that the command line gives."""
-    given: dict[str, Any] = {
-        "model": options.model,
-        "provider": options.provider,
-        "system_prompt": options.system,
-        "max_output_tokens": options.max_tokens,
-        "temperature": options.temperature,
-    }
-    if options.think:
-        mode = options.think if options.think in ("adaptive", "off") else "on"
-        given["thinking"] = Thinking(
-            mode, effort=options.think if mode == "on" else None, display="summarized" if mode != "off" else None
-        )
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def answer(client: Client, messages: list[Message], options: argparse.Namespace) -> CanonicalResponse | None:
-    """Stream one answer; None where it failed or was cancelled, after saying why."""
-    err = console(sys.stderr)
+    conversation = Conversation(options)
     try:
-        with client.stream(messages=messages, **fields(options)) as stream:
-            for event in stream:
-                _show(event, err)
-            response = stream.response()
+        return _ask(conversation, [Message("user", prompt)])
     except RequestFailed as error:
-        print(file=sys.stdout)
-        err.print(f"[red]{error.error_class}[/red]: {error}", markup=True)
-        if error.retry_after_seconds:
-            err.print(f"[dim]the provider asks to wait {error.retry_after_seconds:g} s[/dim]")
-        return None
-    except KeyboardInterrupt:
-        err.print("\n[dim]cancelled; the provider was told[/dim]")
-        return None
-    print(file=sys.stdout, flush=True)
-    for warning in response.warnings:
-        if warning.code not in ("usage_estimated", "price_missing"):
-            err.print(f"[yellow]{warning.code}[/yellow]: {warning.message}")
-    if err.is_terminal:
-        err.print(f"[dim]{summary(response)}[/dim]")
-    return response
+        if options.json:
+            write_json({"error": error.data})
+        return _without_provider(conversation, error) or complain(error, options)
+    finally:
+        conversation.close()
 
 
-def _show(event: object, err: Any) -> None:
-    if isinstance(event, TextDelta):
-        sys.stdout.write(event.text)
-        sys.stdout.flush()
-    elif isinstance(event, ThinkingDelta):
-        if err.is_terminal:
-            err.print(event.text, style="dim italic", end="", markup=False)
-    elif isinstance(event, ToolUseStart):
-        err.print(f"\n→ {event.tool_name}", style="cyan", end="", markup=False)
-    elif isinstance(event, ToolUseEnd):
-        err.print(f" {msgspec.json.encode(event.final_input).decode()}", style="cyan", markup=False)
+def question(words: list[str]) -> str:
+    """The question of the command line, and below it what is piped in."""
+    prompt = " ".join(words)
+    if sys.stdin is None or sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison] - None where it was closed
+        return prompt.strip()
+    piped = sys.stdin.buffer.read().decode("utf-8", "replace")
+    return "\n\n".join(part for part in (prompt, piped.strip()) if part.strip())
+
+
+def _ask(conversation: Conversation, messages: list[Message]) -> int:
+    if conversation.options.json:
+        write_json(conversation.complete(messages))
+        return 0
+    try:
+        response = conversation.answer(messages)
+    except Stopped:
+        note("cancelled; the provider was told")
+        return 130
+    if not conversation.options.quiet:
+        note(summary(response))
+    return 0
+
+
+def _without_provider(conversation: Conversation, error: RequestFailed) -> int:
+    """The first thing a new user sees: no provider has a key. 0 where that isn't so."""
+    if not isinstance(error, NotConfigured):
+        return 0
+    providers = conversation.client.providers()
+    if any(provider.availability != "not_configured" for provider in providers):
+        return 0
+    from .nearby import first_steps, ollama_models
+
+    say(f"modeld: no model can be asked yet: {' and '.join(provider.name for provider in providers)} have no key.")
+    config = config_place(conversation.options.config, os.environ).path
+    for line in first_steps(config, os.environ, ollama_models()):
+        say(line)
+    return 1

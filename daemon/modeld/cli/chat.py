@@ -1,70 +1,143 @@
 """`modeld chat`: a conversation in the terminal."""
 
 import argparse
-import contextlib
+import importlib
 import sys
 
-from modeld_protocol.content import Message
+from modeld_client.errors import ModeldError, RequestFailed
+from modeld_protocol.content import Message, TextBlock
+from modeld_protocol.response import CanonicalResponse
 
-from .ask import answer, connect
-from .terminal import console
+from .conversation import Conversation, Stopped
+from .explain import complain
+from .figures import summary
+from .terminal import note, say
 
-_HELP = """[bold]/model NAME[/bold]  go on with another model   [bold]/system TEXT[/bold]  set the system prompt
-[bold]/clear[/bold]       forget the conversation     [bold]/models[/bold]       what there is
-[bold]/quit[/bold]        leave (also Ctrl-D); Ctrl-C stops an answer"""
+_HELP = """\
+/model NAME    go on with another model (its id or alias); without NAME: which one answers
+/system TEXT   set the system prompt; without TEXT: none
+/clear         forget the conversation
+/models        the models there are
+/quit          leave (or Ctrl-D)
+A line that ends in \\ goes on in the next one. Ctrl-C stops an answer."""
+
+
+class Chat:
+    """The conversation so far, in memory only."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.conversation = conversation
+        self.history: list[Message] = []
+
+    def turn(self, text: str) -> None:
+        """Ask, and remember what was said; a call that failed before its first word leaves nothing behind."""
+        self.history.append(Message("user", text))
+        try:
+            response = self.conversation.answer(self.history)
+        except RequestFailed as error:
+            complain(error, self.conversation.options)
+            self._remember_part(error.partial)
+            return
+        except Stopped as stopped:
+            note("stopped; the provider was told")
+            self._remember_part(stopped.partial)
+            return
+        if response.content:
+            self.history.append(Message("assistant", response.content))
+        else:
+            self.history.pop()
+        if not self.conversation.options.quiet:
+            note(summary(response))
+
+    def _remember_part(self, partial: CanonicalResponse | None) -> None:
+        """The words that came before the end stay; thinking without its end can't be given back."""
+        blocks = partial.content if partial else []
+        said = "".join(block.text for block in blocks if isinstance(block, TextBlock))
+        if said:
+            self.history.append(Message("assistant", said))
+        else:
+            self.history.pop()
+
+    def command(self, line: str) -> bool:
+        """Run a slash command; False to leave."""
+        name, _, rest = line.partition(" ")
+        rest = rest.strip()
+        if name in ("/quit", "/exit", "/q"):
+            return False
+        runs = {"/model": self._model, "/system": self._system, "/clear": self._clear, "/models": self._models}
+        if name in runs:
+            runs[name](rest)
+        elif name in ("/help", "/?"):
+            say(_HELP)
+        else:
+            say(f"there is no {name}; /help shows what there is")
+        return True
+
+    def _model(self, name: str) -> None:
+        options = self.conversation.options
+        if name:
+            options.model, options.provider = name, None
+        say(f"{options.model or options.provider or 'the default model'} answers", "dim")
+
+    def _system(self, text: str) -> None:
+        self.conversation.options.system = text or None
+        say("the system prompt is set" if text else "no system prompt", "dim")
+
+    def _clear(self, _rest: str) -> None:
+        self.history.clear()
+        say("forgotten", "dim")
+
+    def _models(self, _rest: str) -> None:
+        from .models import show
+
+        show(self.conversation.client.models(), sys.stderr)
 
 
 def run(options: argparse.Namespace) -> int:
     """Read, answer, repeat, until the end of input."""
-    err = console(sys.stderr)
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401 - line editing and history for input()
-    history: list[Message] = []
-    with connect(options) as client:
-        err.print("[dim]/help shows the commands[/dim]")
-        while (line := _read(err)) is not None:
-            if line.startswith("/"):
-                if not _command(line, history, options, client, err):
-                    return 0
-                continue
+    conversation = Conversation(options)
+    chat = Chat(conversation)
+    try:
+        _prepare_terminal()
+        while (line := _read()) is not None:
             if not line.strip():
                 continue
-            history.append(Message("user", line))
-            response = answer(client, history, options)
-            if response is None or not response.content:
-                history.pop()
-                continue
-            history.append(Message("assistant", response.content))
+            try:
+                if not line.startswith("/"):
+                    chat.turn(line)
+                elif not chat.command(line):
+                    break
+            except ModeldError as error:  # the daemon went away: the next line starts another
+                complain(error, options)
+    finally:
+        conversation.close()
     return 0
 
 
-def _read(err: object) -> str | None:
+def _prepare_terminal() -> None:
+    if not sys.stdin.isatty():
+        return
     try:
-        return input("› " if sys.stdin.isatty() else "")
-    except EOFError:
-        return None
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        return ""
+        importlib.import_module("readline")  # gives input() line editing and a history
+    except ImportError:
+        pass
+    note("/help shows the commands; Ctrl-D leaves")
 
 
-def _command(line: str, history: list[Message], options: argparse.Namespace, client: object, err: object) -> bool:
-    """Run a slash command; False to leave."""
-    from .models import show
-
-    name, _, rest = line.partition(" ")
-    out = console(sys.stderr)
-    if name in ("/quit", "/exit", "/q"):
-        return False
-    if name == "/model" and rest:
-        options.model = rest.strip()
-        out.print(f"[dim]now {options.model}[/dim]")
-    elif name == "/system":
-        options.system = rest.strip() or None
-    elif name == "/clear":
-        history.clear()
-    elif name == "/models":
-        show(client, out)  # pyright: ignore[reportArgumentType]
-    else:
-        out.print(_HELP)
-    return True
+def _read() -> str | None:
+    """The next input, None at its end. Ctrl-C drops the line."""
+    person = sys.stdin.isatty()
+    text = ""
+    while True:
+        try:
+            line = input(("… " if text else "› ") if person else "")
+        except EOFError:
+            if person:
+                print(file=sys.stderr)
+            return text or None
+        except KeyboardInterrupt:
+            note("\nCtrl-D leaves")
+            return ""
+        if not (line.endswith("\\") and person):
+            return text + line
+        text += line[:-1] + "\n"

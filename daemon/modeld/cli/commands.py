@@ -1,89 +1,147 @@
-"""The subcommands: one parser, one module each, imported when it is asked for."""
+"""The commands: one parser, one module each, imported when it is asked for."""
 
 import argparse
 import importlib
 import os
 import sys
+from typing import Any
 
+from .names import COMMANDS
 from .options import add_common, add_version
 
-_COMMANDS = {
-    "status": "how the daemon does",
-    "stop": "end the daemon, after its running calls",
-    "models": "the configured models",
-    "ask": "ask a model and see the answer as it comes",
-    "chat": "hold a conversation",
-    "demo": "see it working, without a key and without a network",
-    "simulate": "a provider on loopback to test agents against",
-    "doctor": "check this installation and say what to mend",
-    "schema": "write the JSON Schemas of the protocol",
-    "usage": "what calls cost",
-}
+EXIT_INTERRUPTED = 130
+EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 
 
-def run(arguments: list[str]) -> int:
-    """Parse and run one subcommand; returns its exit code."""
-    if "simulate" in arguments and arguments[0] == "simulate":
+def run(arguments: list[str], place: int) -> int:
+    """Parse and run the command that stands at `place`; returns its exit code."""
+    _forgive_text()
+    if arguments[place] == "simulate":
         from ..simulator.command import run as simulate
 
-        return simulate(arguments[1:])
-    options = _parser().parse_args(arguments)
-    module = importlib.import_module(f".{options.command}", __package__)
+        return simulate(arguments[place + 1 :])
+    options = parser().parse_args(arguments)
     try:
+        module = importlib.import_module(f".{options.command}", __package__)
         return int(module.run(options) or 0)
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away (`modeld models | head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _explain(error)
+        return _explain(error, options)
 
 
-def _explain(error: Exception) -> int:
-    """What a person can do about it, in one line; a defect of ours keeps its traceback."""
+def _forgive_text() -> None:
+    """Text that the terminal's encoding lacks must not end a command."""
+    streams: tuple[Any, ...] = (sys.stdin, sys.stdout, sys.stderr)
+    for stream in streams:
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _explain(error: Exception, options: argparse.Namespace) -> int:
+    """What a person can do about it; a defect of ours keeps its traceback."""
     from modeld_client.errors import ModeldError
 
+    if isinstance(error, PermissionError) and error.filename is None:  # the runtime directory is not ours
+        print(f"modeld: {error}", file=sys.stderr)
+        return 1
     if not isinstance(error, ModeldError):
         raise error
-    print(f"modeld: {error}", file=sys.stderr)
-    return 1
+    from .explain import complain
+
+    return complain(error, options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="modeld", description="One local daemon through which everything talks to every model.")
-    add_version(parser)
-    add_common(parser)
+def parser() -> argparse.ArgumentParser:
+    """The command line of every command but `simulate`, which has its own."""
+    top = argparse.ArgumentParser(prog="modeld", add_help=False)
+    add_common(top)
     shared = argparse.ArgumentParser(add_help=False)
-    add_common(shared, default=argparse.SUPPRESS)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    parsers = {name: commands.add_parser(name, help=text, description=text, parents=[shared]) for name, text in _COMMANDS.items()}
-    for name in ("status", "stop", "models", "doctor", "usage"):
-        parsers[name].add_argument("--json", action="store_true", help="for machines")
-    parsers["stop"].add_argument("--force", action="store_true", help="cancel running calls instead of waiting for them")
-    parsers["models"].add_argument("--discover", action="store_true", help="ask the providers what they have")
-    parsers["models"].add_argument("--provider", action="append", metavar="NAME", help="only this provider (may be given again)")
-    _add_conversation(parsers["ask"])
-    parsers["ask"].add_argument("prompt", nargs="*", help="the question; what is piped in is added to it")
-    parsers["ask"].add_argument("--json", action="store_true", help="the whole response as JSON")
-    _add_conversation(parsers["chat"])
-    parsers["demo"].add_argument("--plain", action="store_true", help="plain lines instead of a live screen")
-    parsers["demo"].add_argument("--fast", action="store_true", help="without the pauses that make it watchable")
-    parsers["schema"].add_argument("folder", nargs="?", default="schemas", help="where to write (default: schemas)")
-    parsers["schema"].add_argument("--check", action="store_true", help="write nothing; fail where files differ")
-    return parser
+    add_common(shared.add_argument_group("which daemon"), default=argparse.SUPPRESS)
+    made = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = made.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=[shared])
+        add_version(command)
+        if name in _ADD:
+            _ADD[name](command)
+    return top
 
 
-def _add_conversation(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-m", "--model", help="id (provider:name) or alias; default: default_model of models.yaml")
-    parser.add_argument("--provider", help="ask this provider")
-    parser.add_argument("-s", "--system", help="system prompt")
-    parser.add_argument("--max-tokens", type=int, metavar="N", help="at most so many output tokens")
-    parser.add_argument("--temperature", type=float)
-    parser.add_argument(
-        "--think",
-        nargs="?",
-        const="adaptive",
-        choices=["adaptive", "off", "minimal", "low", "medium", "high", "xhigh", "max"],
-        help="let the model think, with this effort",
-    )
+# ---- what each takes
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="for machines")
+
+
+def _add_stop(command: argparse.ArgumentParser) -> None:
+    _add_json(command)
+    command.add_argument("--force", action="store_true", help="cancel running calls instead of waiting for them")
+
+
+def _add_models(command: argparse.ArgumentParser) -> None:
+    _add_json(command)
+    command.add_argument("--discover", action="store_true", help="ask the providers what they have")
+    command.add_argument("--provider", action="append", metavar="NAME", help="only this provider (may be given again)")
+
+
+def _add_ask(command: argparse.ArgumentParser) -> None:
+    command.add_argument("prompt", nargs="*", help="the question; what is piped in is added to it")
+    _add_conversation(command)
+    command.add_argument("--json", action="store_true", help="the whole response as JSON, in one piece")
+
+
+def _add_demo(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--plain", action="store_true", help="plain lines instead of a live screen")
+    command.add_argument("--fast", action="store_true", help="without the pauses that make it watchable")
+    command.add_argument("--svg", metavar="FILE", help=argparse.SUPPRESS)
+
+
+def _add_schema(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", nargs="?", default="schemas", help="where to write (default: schemas)")
+    command.add_argument("--check", action="store_true", help="write nothing; fail where files differ")
+
+
+def _add_conversation(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-m", "--model", help="id (provider:name) or alias; default: default_model of models.yaml")
+    command.add_argument("-p", "--provider", help="ask this provider")
+    command.add_argument("-s", "--system", metavar="TEXT", help="system prompt")
+    command.add_argument("--max-tokens", type=_positive, metavar="N", help="at most so many output tokens")
+    command.add_argument("--temperature", type=_temperature, metavar="T", help="0 to 2")
+    think = command.add_mutually_exclusive_group()
+    think.add_argument("--think", action="store_const", const="adaptive", help="let the model think, as much as it sees fit")
+    think.add_argument("--effort", dest="think", choices=EFFORTS, help="let it think, with this effort")
+    think.add_argument("--no-think", dest="think", action="store_const", const="off", help="no thinking")
+    command.add_argument("-q", "--quiet", action="store_true", help="the answer alone: no thinking, no figures")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _temperature(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 2:
+        raise ValueError(text)
+    return number
+
+
+_positive.__name__, _temperature.__name__ = "positive number", "temperature (0 to 2)"  # argparse says "invalid … value"
+
+_ADD = {
+    "ask": _add_ask,
+    "chat": _add_conversation,
+    "demo": _add_demo,
+    "models": _add_models,
+    "status": _add_json,
+    "stop": _add_stop,
+    "usage": _add_json,
+    "doctor": _add_json,
+    "schema": _add_schema,
+}

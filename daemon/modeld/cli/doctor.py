@@ -10,19 +10,28 @@ from typing import Literal
 
 import msgspec
 
-from modeld_client import Client
-from modeld_client.errors import ModeldError
-from modeld_protocol.endpoint import runtime_dir
+from modeld_client.errors import DaemonUnavailable, ModeldError
+from modeld_client.launch import NotListening
+from modeld_protocol.config import DaemonStatus
 
 from .. import __version__
 from ..config.locations import config_place
-from ..providers.catalog import rows
+from ..limits import MIN_OPEN_FILES
+from ..server.instance import MAX_SOCKET_PATH_BYTES
+from .daemon import connect_running
+from .figures import mebibytes
+from .nearby import keys_here, known_keys, ollama_config, ollama_models
 from .options import socket_of
 from .surroundings import surroundings
-from .terminal import console
+from .terminal import paint, write_json
 
 Verdict = Literal["ok", "note", "warning", "error"]
-_MARKS = {"ok": "[green]✓[/]", "note": "[dim]·[/]", "warning": "[yellow]![/]", "error": "[red]✗[/]"}
+_MARKS: dict[Verdict, tuple[str, str]] = {
+    "ok": ("✓", "green"),
+    "note": ("·", "dim"),
+    "warning": ("!", "yellow"),
+    "error": ("✗", "red"),
+}
 
 
 class Finding(msgspec.Struct):
@@ -36,29 +45,38 @@ class Finding(msgspec.Struct):
 
 def run(options: argparse.Namespace) -> int:
     """Print every finding; 1 where something is broken."""
-    findings = list(_findings(options))
+    findings: list[Finding] = []
+    for finding in look(options):
+        findings.append(finding)
+        if not options.json:
+            _print(finding)
     failed = any(finding.verdict == "error" for finding in findings)
     if options.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode({"ok": not failed, "findings": findings})).decode() + "\n")
-        return int(failed)
-    out = console()
-    for finding in findings:
-        out.print(f"{_MARKS[finding.verdict]} [bold]{finding.topic}[/bold]  {finding.message}")
-        if finding.next_step:
-            out.print(f"    → {finding.next_step}")
+        write_json({"ok": not failed, "findings": findings})
     return int(failed)
 
 
-def _findings(options: argparse.Namespace) -> Iterator[Finding]:
-    yield Finding("version", "ok", f"modeld {__version__}, Python {platform.python_version()}, {platform.system()}")
-    yield _loop()
-    yield from _runtime_dir()
+def _print(finding: Finding) -> None:
+    mark, style = _MARKS[finding.verdict]
+    topic = paint(f"{finding.topic:<12}", "bold", sys.stdout)
+    print(f"{paint(mark, style, sys.stdout)} {topic} {finding.message}", flush=True)
+    for line in (finding.next_step or "").splitlines():
+        print(f"    → {line}", flush=True)
+
+
+def look(options: argparse.Namespace) -> Iterator[Finding]:
+    """Every check, one after the other."""
+    yield Finding("modeld", "ok", f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    yield _event_loop()
+    yield _open_files()
+    yield from _socket(options)
     yield from _config(options)
-    yield from _keys()
+    yield _keys(options)
     yield from _daemon(options)
+    yield from _ollama(options)
 
 
-def _loop() -> Finding:
+def _event_loop() -> Finding:
     try:
         import uvloop
     except ImportError:
@@ -66,58 +84,116 @@ def _loop() -> Finding:
     return Finding("event loop", "ok", f"uvloop {uvloop.__version__}")
 
 
-def _runtime_dir() -> Iterator[Finding]:
+def _open_files() -> Finding:
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most not in (resource.RLIM_INFINITY, -1) and most < MIN_OPEN_FILES:
+        step = f"raise the hard limit to {MIN_OPEN_FILES} (ulimit -Hn); a few clients get on with less"
+        return Finding("open files", "note", f"at most {most}", step)
+    return Finding("open files", "ok", "no limit" if most in (resource.RLIM_INFINITY, -1) else f"at most {most}")
+
+
+def _socket(options: argparse.Namespace) -> Iterator[Finding]:
     try:
-        folder = runtime_dir(os.environ)
+        path = socket_of(options)
     except PermissionError as error:
-        yield Finding("runtime directory", "error", str(error), "export MODELD_RUNTIME_DIR=~/.modeld-run")
+        yield Finding("socket", "error", str(error), "mkdir -m 700 ~/.modeld-run && export MODELD_RUNTIME_DIR=~/.modeld-run")
         return
-    if not folder.exists():
-        yield Finding("runtime directory", "ok", f"{folder} (made when the daemon starts)")
+    size = len(os.fsencode(path))
+    if size > MAX_SOCKET_PATH_BYTES:
+        step = "set MODELD_RUNTIME_DIR to a shorter path"
+        yield Finding("socket", "error", f"{path} is {size} bytes long, a socket's path has {MAX_SOCKET_PATH_BYTES}", step)
+    folder = path.parent
+    try:
+        info = folder.lstat()
+    except FileNotFoundError:
+        yield Finding("socket", "ok", f"{path} (its directory is made when the daemon starts)")
         return
-    info = folder.lstat()
-    if info.st_uid != os.geteuid() or stat.S_IMODE(info.st_mode) & 0o077:
-        yield Finding("runtime directory", "error", f"{folder} is open to others", f"chmod 700 {folder}")
+    except OSError as error:
+        yield Finding("socket", "error", f"{folder} can't be looked at ({error.strerror})", "set MODELD_RUNTIME_DIR to another")
+        return
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
+        yield Finding("socket", "error", f"{folder} is not a directory of yours", "set MODELD_RUNTIME_DIR to one that is")
+    elif stat.S_IMODE(info.st_mode) & 0o077:
+        yield Finding("socket", "error", f"{folder} is open to other users", f"chmod 700 '{folder}'")
     else:
-        yield Finding("runtime directory", "ok", str(folder))
+        yield Finding("socket", "ok", str(path))
 
 
 def _config(options: argparse.Namespace) -> Iterator[Finding]:
     path, required = config_place(options.config, os.environ)
-    if not path.exists() and not required:
-        yield Finding("config", "note", f"no {path}: providers come from keys in the environment")
+    config, problems = surroundings().load(path)
+    if not required and [problem.code for problem in problems] == ["missing_file"]:
+        yield Finding("config", "note", f"no {path}: providers come from the keys in the environment")
         return
-    _, problems = surroundings().load(path)
     for problem in problems:
-        where = f"{problem.file}:{problem.line}:{problem.column}"
-        yield Finding("config", problem.severity, f"{where}: {problem.message}")
-    if not problems:
-        yield Finding("config", "ok", str(path))
+        yield Finding("config", problem.severity, f"{problem.file}:{problem.line}:{problem.column}: {problem.message}")
+    if config is not None:
+        count = len(config.models) if config.models_given else "the catalog's"
+        yield Finding("config", "ok", f"{path}: {len(config.adapters)} adapters, {count} models")
 
 
-def _keys() -> Iterator[Finding]:
-    found = [row.key_env for row in all_rows() if row.key_env and os.environ.get(row.key_env)]
+def _keys(options: argparse.Namespace) -> Finding:
+    found = [key.variable for key in keys_here(os.environ)]
     if found:
-        yield Finding("keys", "ok", f"in the environment: {', '.join(found)}")
-    else:
-        names = " or ".join(sorted({row.key_env for row in all_rows() if row.key_env}))
-        yield Finding(
-            "keys", "note", "no provider key in the environment", f"export {names}, or name a key source in models.yaml"
-        )
+        return Finding("keys", "ok", f"in this environment: {', '.join(found)}")
+    if config_place(options.config, os.environ).path.exists():
+        return Finding("keys", "note", "none in this environment: they come from where the config says")
+    names = " or ".join(key.variable for key in known_keys())
+    return Finding("keys", "note", "none in this environment", f"export {names}, or name a source of keys in models.yaml")
 
 
 def _daemon(options: argparse.Namespace) -> Iterator[Finding]:
     try:
-        with Client.connect(socket_of(options), client_id="modeld-doctor", start=False) as client:
+        with connect_running(options) as client:
             status = client.status()
-    except ModeldError as error:
-        yield Finding("daemon", "note", f"not running ({error})")
+            providers = client.providers()
+    except NotListening:
+        yield Finding("daemon", "note", "not running; every client starts it when it needs it")
+        yield from _last_words(options)
         return
-    yield Finding("daemon", "ok", f"running, pid {status.pid}, {status.clients} clients")
+    except (DaemonUnavailable, PermissionError) as error:
+        yield Finding("daemon", "error", f"can't be reached: {error}", "mend what is said above, then `modeld status`")
+        return
+    except ModeldError as error:
+        yield Finding(
+            "daemon", "error", f"doesn't answer as it should: {error}", "modeld stop --force; the next call starts another"
+        )
+        return
+    yield from _running(status)
+    for provider in providers:
+        if provider.availability not in ("available", "not_configured"):
+            step = "wait for it, or use another provider meanwhile"
+            yield Finding(provider.name, "warning", f"{provider.availability}: {provider.reason or 'its calls fail'}", step)
+        elif provider.availability == "not_configured":
+            yield Finding(provider.name, "note", provider.reason or "no key")
+
+
+def _running(status: DaemonStatus) -> Iterator[Finding]:
+    yield Finding("daemon", "ok", f"pid {status.pid}, {status.clients} clients, {mebibytes(status.rss_bytes)}")
     if status.version != __version__:
         step = "modeld stop; the next call starts the new one"
         yield Finding("daemon", "warning", f"it is version {status.version}, this is {__version__}", step)
     if not status.config_valid:
-        yield Finding(
-            "daemon", "warning", "its config file is invalid now; the last good one is in force", "modeld --check-config"
-        )
+        said = "its config file has errors now; the last good one is in force"
+        yield Finding("daemon", "warning", said, "modeld --check-config")
+
+
+def _last_words(options: argparse.Namespace) -> Iterator[Finding]:
+    """Where a daemon that did not start has left its reasons."""
+    try:
+        log = socket_of(options).with_suffix(".log")
+        if log.stat().st_size:
+            yield Finding("log", "note", str(log))
+    except OSError:
+        return
+
+
+def _ollama(options: argparse.Namespace) -> Iterator[Finding]:
+    models = ollama_models()
+    if models is None:
+        return
+    path = config_place(options.config, os.environ).path
+    step = "\n".join([f"to use it, have these lines in {path}:", *ollama_config(models)])
+    yield Finding("ollama", "ok", f"listens on this machine with {len(models)} models", step)

@@ -1,33 +1,43 @@
 """Options that several commands share, and where they point."""
 
-import argparse
 import os
-from pathlib import Path
-from typing import Any
 
 from modeld_protocol.endpoint import socket_path
 
 from .. import __version__
 
+TYPE_CHECKING = False  # as in typing, whose import the forwarder can do without
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+    from typing import Any, Protocol
 
-def add_common(parser: argparse.ArgumentParser, *, default: Any = None) -> None:
+    class Options(Protocol):
+        """What `add_common` gives."""
+
+        socket: str | None
+        config: str | None
+        state_dir: str | None
+
+
+def add_common(parser: "argparse._ActionsContainer", *, default: "Any" = None) -> None:  # pyright: ignore[reportPrivateUsage]
     """`--socket`, `--config`, `--state-dir`: which daemon, and what it is started with."""
     parser.add_argument("--socket", metavar="PATH", default=default, help="the daemon's Unix socket")
     parser.add_argument("--config", metavar="FILE", default=default, help="models.yaml (also MODELD_CONFIG)")
     parser.add_argument("--state-dir", metavar="DIR", default=default, help="where state is kept (also MODELD_STATE_DIR)")
 
 
-def add_version(parser: argparse.ArgumentParser) -> None:
+def add_version(parser: "argparse._ActionsContainer") -> None:  # pyright: ignore[reportPrivateUsage]
     """`--version`."""
-    parser.add_argument("--version", action="version", version=f"modeld {__version__}")
+    parser.add_argument("--version", action="version", version=f"modeld {__version__}", help="show the version and leave")
 
 
-def socket_of(options: argparse.Namespace) -> Path:
+def socket_of(options: "Options | argparse.Namespace") -> "Path":
     """The socket that the options and the environment name."""
     return socket_path(options.socket, os.environ)
 
 
-def daemon_arguments(options: argparse.Namespace) -> list[str]:
+def daemon_arguments(options: "Options | argparse.Namespace") -> list[str]:
     """What a daemon that this command starts is given."""
     arguments: list[str] = []
     if options.config:

@@ -10,21 +10,20 @@ from ..config.load import render
 from ..config.locations import config_place, state_dir
 from ..config.reload import ConfigRefused, ConfigSource
 from ..credentials.redact import Redactor
-from ..observe.log import LEVELS, configure
+from ..observe.log import configure
 from ..server.instance import Instance, InstanceError, claim
 from ..server.listener import ListenError, parse_loopback_address
 from ..server.peer import load_token
 from ..server.process import harden_process, raise_open_files
 from ..server.stdio import serve_stdio, take_stdout
-from .options import add_common, add_version, socket_of
+from .options import socket_of
 from .surroundings import surroundings
 
 EXIT_FAILED = 1
 
 
-def run(arguments: list[str]) -> int:
+def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    options = _parser().parse_args([word for word in arguments if not word.startswith("--clientProcessId")])
     output = take_stdout() if options.stdio else None
     harden_process()
     raise_open_files()
@@ -46,7 +45,7 @@ def run(arguments: list[str]) -> int:
                 instance.release()
     except ConfigRefused as refused:
         return _fail("\n".join([*render(refused.problems), "modeld: the config has errors; mend them and start again"]))
-    except ListenError as error:
+    except (ListenError, PermissionError) as error:
         return _fail(f"modeld: {error}")
     except InstanceError as error:
         return _fail(f"modeld: {error.message}", error.exit_code)
@@ -92,27 +91,3 @@ def _print_problems(source: ConfigSource) -> None:
 def _fail(message: str, code: int = EXIT_FAILED) -> int:
     print(message, file=sys.stderr)
     return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="modeld",
-        description="Run the daemon in the foreground. Commands: status, stop, models, ask, chat, demo, simulate, doctor, "
-        "schema, usage; each has its own --help.",
-    )
-    add_version(parser)
-    add_common(parser)
-    parser.add_argument("--tcp", metavar="HOST:PORT", help="listen on this loopback address too; clients need the token")
-    parser.add_argument("--stdio", action="store_true", help="join stdin and stdout to the shared daemon, started if need be")
-    parser.add_argument("--isolated", action="store_true", help="with --stdio: the whole daemon in this process")
-    parser.add_argument("--check-config", metavar="FILE", nargs="?", help="print every problem of the config and leave")
-    parser.add_argument(
-        "--idle-exit", metavar="SECONDS", type=float, default=0, help="leave after so long without clients and calls (0: never)"
-    )
-    parser.add_argument(
-        "--log-level",
-        choices=list(LEVELS),
-        default=os.environ.get("MODELD_LOG_LEVEL", "warning"),
-        help="what goes to stderr (default: warning; also MODELD_LOG_LEVEL)",
-    )
-    return parser

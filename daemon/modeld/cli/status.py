@@ -5,54 +5,52 @@ import sys
 
 import msgspec
 
-from modeld_client import Client
 from modeld_client.errors import DaemonUnavailable
 from modeld_protocol.config import DaemonStatus
 
+from .daemon import connect_running
+from .figures import duration, mebibytes
 from .options import socket_of
-from .terminal import console, table
+from .terminal import paint, say, write_json
 
 
 def run(options: argparse.Namespace) -> int:
-    """A table, or JSON; 1 where no daemon runs."""
+    """What it says of itself, or JSON; 1 where no daemon runs."""
     try:
-        with Client.connect(socket_of(options), client_id="modeld-cli", start=False) as client:
+        with connect_running(options) as client:
             status = client.status()
     except DaemonUnavailable as error:
         if options.json:
-            sys.stdout.write(msgspec.json.encode({"running": False, "socket": str(socket_of(options))}).decode() + "\n")
+            write_json({"running": False, "socket": str(socket_of(options)), "reason": str(error)})
         else:
-            print(f"modeld is not running: {error}", file=sys.stderr)
+            say(f"modeld is not running: {error}; `modeld ask` and every client start it when they need it")
         return 1
     if options.json:
-        fields = {"running": True, **msgspec.to_builtins(status)}
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(fields)).decode() + "\n")
+        write_json({"running": True, **msgspec.to_builtins(status)})
         return 0
-    console().print(_table(status))
+    lines = facts(status)
+    room = max(len(name) for name, _, _ in lines) + 2
+    for name, value, style in lines:
+        print(f"{name:<{room}}{paint(value, style, sys.stdout)}")
     return 0
 
 
-def _table(status: DaemonStatus) -> object:
-    rows = table("modeld", status.version)
-    rows.add_row("pid", str(status.pid))
-    rows.add_row("up", duration(status.uptime_seconds))
-    rows.add_row("socket", status.socket or "stdio")
-    config = status.config_file or "none: providers come from the environment"
-    rows.add_row("config", config if status.config_valid else f"{config} [red](invalid: the last good one is in force)[/red]")
-    rows.add_row("clients", str(status.clients))
-    rows.add_row("calls", f"{status.running_calls} running, {status.queued_calls} waiting, {status.calls_total} in all")
-    if status.rss_bytes:
-        rows.add_row("memory", f"{status.rss_bytes / 1_048_576:.0f} MiB")
+def facts(status: DaemonStatus) -> list[tuple[str, str, str]]:
+    """Name, value and style of each line."""
+    config = status.config_file or "none: providers come from the keys in the environment"
+    lines = [
+        ("modeld", f"{status.version}, pid {status.pid}, up {duration(status.uptime_seconds)}", ""),
+        ("socket", status.socket or "none: stdin and stdout", ""),
+        ("config", config, ""),
+        ("clients", str(status.clients), ""),
+        ("calls", f"{status.running_calls} running, {status.queued_calls} waiting, {status.calls_total} in all", ""),
+        ("memory", mebibytes(status.rss_bytes), ""),
+    ]
+    if not status.config_valid:
+        lines.insert(3, ("", "it has errors now, the last good one is in force: `modeld --check-config`", "red"))
     for name, state in status.providers.items():
-        rows.add_row(name, state.replace("_", " "))
+        style = {"available": "green", "not_configured": "dim"}.get(state, "yellow")
+        lines.append((name, "no key" if state == "not_configured" else state, style))
     if status.draining:
-        rows.add_row("", "[yellow]shutting down[/yellow]")
-    return rows
-
-
-def duration(seconds: float) -> str:
-    """`2 h 5 min`, `5 min 3 s`, `12 s`."""
-    whole = int(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+        lines.append(("", "shutting down", "yellow"))
+    return lines

@@ -1,60 +1,70 @@
-"""What a terminal shows: tables, dim lines, numbers as people read them. Plain text where there is no terminal."""
+"""What a terminal may be shown: colours where there are any, text without control characters, its width."""
 
+import os
+import shutil
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from modeld_protocol.response import CanonicalResponse
+import msgspec
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+
+STYLES = {"bold": "1", "dim": "2", "italic": "3", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+PIPE_WIDTH = 240  # a file or a pipe has no width; a table for one needs no cutting
+
+# C0 and C1 but tab and newline: what a model or a provider says must not drive the terminal (titles, clipboard, colours).
+_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
-def console(stream: TextIO | None = None) -> "Console":
-    """A rich console on stdout, or on `stream`."""
+def colours(stream: TextIO) -> bool:
+    """Whether escape sequences may go to `stream`: it is a terminal, a capable one, and NO_COLOR is not set."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, style: str, stream: TextIO) -> str:
+    """`text` in a style of one or more names (`"dim italic"`), or as it is where there are no colours."""
+    if not style or not text or not colours(stream):
+        return text
+    codes = ";".join(STYLES[name] for name in style.split())
+    return f"\x1b[{codes}m{text}\x1b[0m"
+
+
+def printable(text: str) -> str:
+    """`text` without control characters but tab and newline."""
+    return text.translate(_CONTROLS)
+
+
+def shown(text: str, stream: TextIO) -> str:
+    """Text from outside for `stream`: bytes for a file stay as they are, a terminal gets no control characters."""
+    return printable(text) if stream.isatty() else text
+
+
+def width(stream: TextIO) -> int:
+    """Columns to fill: the terminal's, COLUMNS where it is set, and plenty for a pipe."""
+    if stream.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return PIPE_WIDTH
+
+
+def say(text: str, style: str = "") -> None:
+    """A line on stderr."""
+    print(paint(printable(text), style, sys.stderr), file=sys.stderr, flush=True)
+
+
+def note(text: str) -> None:
+    """A line about what happened, on stderr where a person sees it; a pipe is spared."""
+    if sys.stderr.isatty():
+        say(text, "dim")
+
+
+def write_json(value: Any) -> None:
+    """`value` as indented JSON on stdout."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+
+
+def console(stream: TextIO) -> "Console":
+    """A rich console with the same idea of colours."""
     from rich.console import Console
 
-    return Console(file=stream or sys.stdout, highlight=False)
-
-
-def table(*columns: str, title: str | None = None) -> "Table":
-    """An empty table in the house style; columns whose name ends in `#` are right-aligned numbers."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", header_style="bold", pad_edge=False)
-    for column in columns:
-        made.add_column(column.rstrip("#"), justify="right" if column.endswith("#") else "left", overflow="fold")
-    return made
-
-
-def tokens(count: int | None) -> str:
-    """`1.2k`, `200k`, `1M`; empty for unknown."""
-    if count is None:
-        return ""
-    for size, letter in ((1_000_000, "M"), (1_000, "k")):
-        if count >= size:
-            return f"{count / size:.1f}".rstrip("0").rstrip(".") + letter
-    return str(count)
-
-
-def money(amount: float | None) -> str:
-    """Dollars with as many digits as say something; `?` for unknown."""
-    if amount is None:
-        return "?"
-    if amount == 0:
-        return "$0"
-    return f"${amount:.4f}" if amount < 1 else f"${amount:.2f}"
-
-
-def summary(response: CanonicalResponse) -> str:
-    """One line on what an answer took."""
-    usage, metrics = response.usage, response.metrics
-    parts = [response.model, f"{tokens(usage.input_tokens)} in", f"{tokens(usage.output_tokens)} out"]
-    if usage.cached_input_tokens:
-        parts.append(f"{tokens(usage.cached_input_tokens)} cached")
-    parts.append(money(response.cost.total_cost) if response.cost else "price unknown")
-    parts.append(f"{metrics.latency_ms / 1000:.1f} s")
-    if metrics.attempts > 1:
-        parts.append(f"{metrics.attempts} attempts")
-    return " · ".join(parts)
+    return Console(file=stream, highlight=False, force_terminal=stream.isatty(), no_color=None if colours(stream) else True)
