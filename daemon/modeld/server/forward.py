@@ -19,6 +19,8 @@ EXIT_NO_DAEMON = 6
 
 PIECE_BYTES = 128 * 1024
 START_TIMEOUT_S = 8.0  # an editor gives up after ten
+ANSWER_WAIT_S = 0.5  # for a request that is on its way when no daemon can be had
+REQUEST_FAILED = -32803  # as in modeld_protocol.errors, which is too much to import here
 FINISH_S = 5.0  # for the daemon to answer what was asked before the input ended
 MAX_WATCHED_BYTES = 1024  # shutdown and exit are short; larger messages are passed on unread
 MAX_HEADER_BYTES = 4096
@@ -147,9 +149,30 @@ def forward(path: str, arguments: Sequence[str] = (), timeout_s: float = START_T
         daemon = connect_or_start(path, arguments, timeout_s)
     except DaemonUnavailable as error:
         _say(str(error))
+        _answer_waiting_request(str(error))
         return EXIT_NO_DAEMON
     with daemon:
         return Forwarder(daemon).run()
+
+
+def _answer_waiting_request(reason: str) -> None:
+    """Tell the client too: its first request, usually `initialize`, gets a typed error. Editors show that, not stderr."""
+    import json
+    import select
+
+    try:
+        if not select.select([0], [], [], ANSWER_WAIT_S)[0]:
+            return
+        head, _, body = os.read(0, PIECE_BYTES).partition(b"\r\n\r\n")
+        request = json.loads(body[: _content_length(head) or 0])
+        if not isinstance(request, dict) or not isinstance(request.get("id"), (int, str)):
+            return
+        data = {"error_class": "other", "message": reason, "retryable": True, "reason": "no_daemon"}
+        error = {"code": REQUEST_FAILED, "message": reason, "data": data}
+        answer = json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}).encode()
+        os.write(1, b"Content-Length: %d\r\n\r\n%b" % (len(answer), answer))
+    except (OSError, ValueError, RecursionError):  # nobody asked, or not in a way that can be answered
+        return
 
 
 def _content_length(block: bytes) -> int | None:
