@@ -1,0 +1,57 @@
+"""What a provider row and its rules are, and what several rows share."""
+
+from typing import Any
+
+import msgspec
+
+from modeld_protocol.model import Capabilities, ModelLimits
+
+from ...spec import Quirks
+
+
+class ModelRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for the models whose wire name contains `pattern` (a regular expression, case-insensitive).
+
+    `quirks`, `capabilities` and `limits` hold only what changes. Capabilities that follow from quirks (thinking, efforts,
+    forced tool choice, sampling, stop sequences) are not given here: `load` derives them.
+    """
+
+    pattern: str
+    reason: str
+    source: str
+    date: str
+    quirks: dict[str, Any] = {}
+    capabilities: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
+
+
+class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider type.
+
+    `base_url` is what the provider's own SDK takes, "" where the config must give one; `default_path` is appended where a
+    base URL has no path. The key goes into `key_header` after `key_prefix`; `key_env` is the variable it is looked up in
+    where the config names none. `prices` is the provider's name in prices.json; `free` marks one that charges nothing.
+    """
+
+    type: str
+    wire: str
+    documentation: str
+    capabilities: Capabilities
+    quirks: Quirks = Quirks()
+    limits: ModelLimits = msgspec.field(default_factory=ModelLimits)
+    base_url: str = ""
+    default_path: str = ""
+    key_header: str = "authorization"
+    key_prefix: str = "Bearer "
+    key_env: str | None = None
+    needs_key: bool = True
+    headers: dict[str, str] = {}
+    prices: str | None = None
+    free: bool = False
+    rules: tuple[ModelRule, ...] = ()
+
+
+ALL_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+LOW_TO_MAX = ("low", "medium", "high", "xhigh", "max")
+LOW_TO_HIGH = ("low", "medium", "high")
+IMAGE_TYPES = ["image/jpeg", "image/png", "image/gif", "image/webp"]
