@@ -12,7 +12,7 @@ _TO_SONNET_5 = f"{_ANTHROPIC_DOCS}/models/sonnet-5/migration-guide"
 _TO_SONNET_5_5 = f"{_ANTHROPIC_DOCS}/models/sonnet-5-5/migration-guide"
 _TO_OPUS_5 = f"{_ANTHROPIC_DOCS}/models/opus-5/migration-guide"
 _CACHING = f"{_ANTHROPIC_DOCS}/build-with-claude/prompt-caching"
-_AI_SDKANTHROPIC = "https://www.npmjs.com/package/@ai-sdk/anthropic/v/4.0.105"
+_AI_SDK_ANTHROPIC = "https://www.npmjs.com/package/@ai-sdk/anthropic/v/4.0.105"
 
 ANTHROPIC = ProviderRow(
     type="anthropic",

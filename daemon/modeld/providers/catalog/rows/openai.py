@@ -9,7 +9,7 @@ _OPENAI_DOCS = "https://platform.openai.com/docs"
 _CHAT_API = f"{_OPENAI_DOCS}/api-reference/chat/create"
 _EFFORTS = "https://learn.microsoft.com/en-us/javascript/api/@azure/ai-projects/reasoningeffort"
 _REASONING = f"{_OPENAI_DOCS}/guides/reasoning"
-_AI_SDKOPENAI = "https://www.npmjs.com/package/@ai-sdk/openai/v/4.0.118"
+_AI_SDK_OPENAI = "https://www.npmjs.com/package/@ai-sdk/openai/v/4.0.118"
 _REASONS = {"system_role": "developer", "stop": False, "thinking": "effort", "thinking_default_on": True}
 _ALWAYS_REASONS = {"thinking_can_be_off": False, "sampling": "none"}
 
