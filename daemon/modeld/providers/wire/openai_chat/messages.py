@@ -5,8 +5,6 @@ media follow in a user message, an error is a word at their beginning.
 https://developers.openai.com/api/reference/resources/chat/subresources/completions/methods/create (2026-11-20)
 """
 
-import msgspec
-
 from modeld_protocol.content import (
     AudioBlock,
     FileBlock,
@@ -29,12 +27,11 @@ from ...spec import Quirks
 from ...tool_ids import wire_tool_id
 from ..openai_shared.inline_media import DETAILS
 from ..openai_shared.notes import Notes
+from ..openai_shared.words import BETWEEN, drop_block, json_text, system_words, text_of
 from .parts import Part, encode_media
 from .types import ChatMessage, ToolCall, ToolCallFunction
 
-_BETWEEN = "\n\n"  # of blocks that a client wrote apart; an assistant's own text blocks are one text that was interrupted
 _MEDIA = (ImageBlock, AudioBlock, FileBlock)
-_encode_json = msgspec.json.Encoder().encode
 
 
 def encode_messages(request: CanonicalRequest, quirks: Quirks, notes: Notes) -> list[ChatMessage]:
@@ -70,7 +67,9 @@ class _History:
         given = request.messages
         messages = [Message("user", given)] if isinstance(given, str) else given
         encoded: list[ChatMessage] = []
-        start = self._encode_system(request.system_prompt, messages, encoded)
+        system, start = system_words(request.system_prompt, messages, self._notes, anywhere=self._system_anywhere)
+        if system:
+            encoded.append(ChatMessage(self._system_role, system))
         run = _Run()
         for number in range(start, len(messages)):
             message = messages[number]
@@ -86,50 +85,13 @@ class _History:
         run.move_to(encoded)
         return encoded
 
-    def _encode_system(self, prompt: str | None, messages: list[Message], encoded: list[ChatMessage]) -> int:
-        """The system prompt and leading system messages as one message, all of them where the model takes none later;
-        returns where the rest begins."""
-        texts = [prompt] if prompt else []
-        start = 0
-        while start < len(messages) and messages[start].role == "system":
-            texts.append(self._text_of(messages[start], start))
-            start += 1
-        if not self._system_anywhere:
-            texts += [self._moved(messages[n], n) for n in range(start, len(messages)) if messages[n].role == "system"]
-        text = _BETWEEN.join(text for text in texts if text)
-        if text:
-            encoded.append(ChatMessage(self._system_role, text))
-        return start
-
-    def _moved(self, message: Message, number: int) -> str:
-        self._notes.add("content_projected", "this model takes system messages at the front only", f"messages[{number}]")
-        return self._text_of(message, number)
-
-    def _text_of(self, message: Message, number: int) -> str:
-        """The text of a message that can hold nothing else."""
-        if isinstance(message.content, str):
-            return message.content
-        texts: list[str] = []
-        for place, block in enumerate(message.content):
-            if isinstance(block, TextBlock | RefusalBlock):
-                texts.append(block.text)
-            elif isinstance(block, JsonBlock):
-                texts.append(_encode_json(block.value).decode())
-            else:
-                self._drop(block, f"messages[{number}].content[{place}]")
-        return _BETWEEN.join(texts)
-
-    def _drop(self, block: object, path: str) -> None:
-        kind = str(getattr(block, "__struct_config__").tag)  # noqa: B009  # the type checker knows no such attribute
-        self._notes.add("content_dropped", f"{kind} has no place here on this wire; it was left out", path)
-
     # ---- user, tool and later system messages
 
     def _encode_input(self, message: Message, number: int, run: _Run) -> None:
         content = message.content
         if message.role == "system":
             if self._system_anywhere:
-                run.others.append(ChatMessage(self._system_role, self._text_of(message, number)))
+                run.others.append(ChatMessage(self._system_role, text_of(message, number, self._notes)))
         elif isinstance(content, str):
             if message.role == "tool":
                 raise ProviderFailure("invalid_request", f"messages[{number}]: a tool message holds tool_result blocks, not text")
@@ -151,16 +113,16 @@ class _History:
                 self._check_detail(block, path)
                 parts.append(encode_media(block, path))
             elif isinstance(block, TextBlock | RefusalBlock | JsonBlock):
-                text = _encode_json(block.value).decode() if isinstance(block, JsonBlock) else block.text
+                text = json_text(block.value) if isinstance(block, JsonBlock) else block.text
                 texts.append(text)
                 parts.append({"type": "text", "text": text})
             elif isinstance(block, ToolUseBlock):
                 raise ProviderFailure("invalid_request", f"{path}: tool_use belongs into an assistant message; move it there")
             else:
-                self._drop(block, path)
+                drop_block(block, path, self._notes)
         if len(texts) == len(parts):
             if parts or len(run.results) == results:
-                run.others.append(ChatMessage("user", _BETWEEN.join(texts)))
+                run.others.append(ChatMessage("user", BETWEEN.join(texts)))
         else:
             run.others.append(ChatMessage("user", parts))
 
@@ -182,14 +144,14 @@ class _History:
             if isinstance(block, TextBlock):
                 texts.append(block.text)
             elif isinstance(block, JsonBlock):
-                texts.append(_encode_json(block.value).decode())
+                texts.append(json_text(block.value))
             else:
                 inner = f"{path}.content[{place}]"
                 self._check_detail(block, inner)
                 run.attached.append(encode_media(block, inner))
                 texts.append(f"[attachment {len(run.attached)} of the next user message]")
                 self._notes.add("content_projected", "tool results are text on this wire; media follow in a user message", inner)
-        return _BETWEEN.join(texts)
+        return BETWEEN.join(texts)
 
     # ---- assistant messages
 
@@ -206,9 +168,9 @@ class _History:
             if isinstance(block, TextBlock | RefusalBlock):
                 texts.append(block.text)
             elif isinstance(block, ToolUseBlock):
-                calls.append(ToolCall(wire_tool_id(block.id), ToolCallFunction(block.name, _encode_json(block.input).decode())))
+                calls.append(ToolCall(wire_tool_id(block.id), ToolCallFunction(block.name, json_text(block.input))))
             elif isinstance(block, JsonBlock):
-                texts.append(_encode_json(block.value).decode())
+                texts.append(json_text(block.value))
             else:
                 self._leave_out(block, f"messages[{number}].content[{place}]")
         text = "".join(texts)
@@ -225,4 +187,4 @@ class _History:
         elif isinstance(block, ToolResultBlock):
             raise ProviderFailure("invalid_request", f"{path}: tool_result belongs into a tool or user message; move it there")
         else:
-            self._drop(block, path)
+            drop_block(block, path, self._notes)
