@@ -1,6 +1,6 @@
 """What an adapter knows of a model: its names, what it can do, what its provider's wire wants."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,8 +25,8 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     sampling_with_thinking: bool = True
     """Off where temperature and top_p are refused as soon as thinking is on."""
     stop: bool = True
-    thinking: Literal["none", "budget", "adaptive", "effort"] = "none"
-    """How thinking is asked for: a token budget, adaptive with effort, or an effort level alone."""
+    thinking: Literal["none", "budget", "adaptive", "effort", "switch"] = "none"
+    """How thinking is asked for: a token budget, adaptive with effort, an effort level alone, or on and off alone."""
     thinking_default_on: bool = False
     thinking_can_be_off: bool = True
     efforts: tuple[str, ...] = ()
@@ -41,6 +41,64 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     """System messages may stand between others; off where the wire must move them to the front."""
     api_version: str | None = None
     max_function_count: int | None = None
+
+    # ---- the chat wire: what is sent. Dicts are members of the request body, merged member by member.
+    body: dict[str, Any] = {}
+    """Sent with every request."""
+    body_with_tools: dict[str, Any] = {}
+    """Sent where the request has tools or asks for structured output."""
+    body_with_streamed_tools: dict[str, Any] = {}
+    thinking_on: dict[str, Any] = {}
+    thinking_off: dict[str, Any] = {}
+    """Sent where thinking is asked for or turned off, beside level or budget; empty where a level says it all."""
+    thinking_display: dict[str, dict[str, Any]] = {}
+    """Sent for each display that the provider has a word for."""
+    effort_path: str = "reasoning_effort"
+    budget_path: str | None = None
+    """Where level and token budget go in the body, with dots between members. Without a path a budget becomes a level."""
+    reasoning_history: Literal["omit", "provider", "text"] = "omit"
+    """What becomes of reasoning in the history: left out; back to the provider that made it, where it came from; as text."""
+    reasoning_turns: Literal["all", "tools"] = "all"
+    """`tools`: reasoning goes back in turns with tool calls only; in the others the provider ignores or refuses it."""
+    reasoning_required: Literal["reasoning_content", "reasoning"] | None = None
+    """The field that every assistant message of a turn with tool calls needs while the model thinks; a space where the
+    history has no reasoning of this provider."""
+    reasoning_bound_to_model: bool = False
+    """Another model of the same provider can't take the reasoning."""
+    tool_choices: tuple[str, ...] = ("none", "auto", "required", "tool")
+    """The choices that have a word on this provider's wire."""
+    tool_ids: Literal["portable", "verbatim"] = "portable"
+    """`verbatim`: ids of tool calls go back as they came, whatever they hold."""
+    schema_with_tools: bool = True
+    """Off where structured output and tools exclude each other."""
+    ignored_schema_keywords: tuple[str, ...] = ()
+    """Keywords at the top of a tool's schema that the provider trips over."""
+    temperature_range: tuple[float, float] = (0.0, 2.0)
+    top_p_range: tuple[float, float] = (0.0, 1.0)
+    greedy: dict[str, Any] = {}
+    """Sent for temperature 0 where the range begins above it."""
+    max_stop_sequences: int | None = None
+    max_stop_bytes: int | None = None
+    min_output_tokens: int = 0
+    image_urls: bool = True
+    """Off where the provider fetches no images: only inline ones are taken."""
+    cache_markers: Literal["none", "asked", "always"] = "none"
+    """Markers for the prompt cache on content parts: in mode explicit, or in mode auto too."""
+    cache_ttls: tuple[str, ...] = ()
+    """The lifetimes that a marker may name; the provider's own where there are none."""
+    options: tuple[str, ...] = ()
+    """Further members of the body that `provider_options` may set, as they are."""
+    count_path: str | None = None
+    """Where tokens are counted."""
+
+    # ---- the chat wire: what is read
+    think_tags: bool = False
+    """Content may begin with reasoning between <think> and </think>."""
+    reasoning_snapshots: bool = False
+    """A fragment of reasoning may repeat everything before it."""
+    reports_cost: bool = False
+    """`usage.cost` is what the provider charged, in USD."""
+
     token_scale: float = 1.0
     """How many tokens the model makes of a text, against the local estimate (`estimate_input_tokens(…, scale)`)."""
 
