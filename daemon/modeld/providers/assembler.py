@@ -35,6 +35,7 @@ from modeld_protocol.events import (
 from modeld_protocol.response import StopReason
 from modeld_protocol.usage import Usage, Warning
 
+from .spec import PLAIN, Quirks
 from .tool_ids import canonical_tool_id
 
 _Kind = Literal["text", "refusal", "thinking", "tool", "whole"]
@@ -81,7 +82,8 @@ class Assembler:
     wire ends this block with `close(key)`; without it a block ends when another begins (a tool call: once its arguments
     parse). Verbs after `complete` do nothing.
 
-    `provider_type` and `wire_name` are those of the ModelSpec; `origin` marks opaque state with them.
+    `provider_type`, `wire_name` and `quirks` are those of the ModelSpec; `origin` marks opaque state with the first two.
+    `reported_cost` is what the provider says that the call cost, in USD.
     """
 
     __slots__ = (
@@ -98,7 +100,9 @@ class Assembler:
         "model_id",
         "provider",
         "provider_type",
+        "quirks",
         "raw",
+        "reported_cost",
         "served_model",
         "started",
         "stop_reason",
@@ -109,7 +113,14 @@ class Assembler:
     )
 
     def __init__(
-        self, message_id: str, model_id: str, provider: str, *, provider_type: str | None = None, wire_name: str | None = None
+        self,
+        message_id: str,
+        model_id: str,
+        provider: str,
+        *,
+        provider_type: str | None = None,
+        wire_name: str | None = None,
+        quirks: Quirks = PLAIN,
     ) -> None:
         self.message_id = message_id
         self.model_id = model_id
@@ -123,6 +134,8 @@ class Assembler:
         self.stop_reason: StopReason | None = None
         self.stop_sequence: str | None = None
         self.served_model: str | None = None
+        self.quirks = quirks
+        self.reported_cost: float | None = None
         self.raw: Any = None
         self.started = False
         self.completed = False
@@ -219,13 +232,13 @@ class Assembler:
         if not explicit:
             self._close_open()
 
-    def attach(self, raw: ProviderRaw, key: object = None) -> None:
-        """Opaque state of the text block that is open or waiting under `key`, without an event."""
+    def attach(self, raw: ProviderRaw, key: object = None, kind: Literal["text", "tool"] = "text") -> None:
+        """Opaque state of the text block or call that is open or waiting under `key`, without an event."""
         block = self._open
-        if block is not None and block.kind == "text" and block.key == key:
+        if block is not None and block.kind == kind and block.key == key:
             block.raw = {**(block.raw or {}), **raw}
-        elif ("text", key) in self._held:
-            self._held["text", key].append(lambda: self.attach(raw, key))
+        elif (kind, key) in self._held:
+            self._held[kind, key].append(lambda: self.attach(raw, key, kind))
 
     def close(self, key: object) -> None:
         """The wire's own end of a block."""

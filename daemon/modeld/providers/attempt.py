@@ -24,7 +24,7 @@ from .deadline import StreamDeadlines
 from .estimate import estimate_input_tokens, estimate_output_tokens
 from .failure import ProviderFailure
 from .link import Link, unreachable
-from .wire.contract import Encoded, StreamDecoder
+from .wire.contract import REQUEST_ID_HEADERS, Encoded, StreamDecoder
 
 
 class Attempt:
@@ -53,7 +53,12 @@ class Attempt:
         self.raw_frames: list[Any] = []
         spec = call.spec
         self.assembler = Assembler(
-            call.message_id, spec.id, link.name, provider_type=spec.provider_type, wire_name=spec.wire_name
+            call.message_id,
+            spec.id,
+            link.name,
+            provider_type=spec.provider_type,
+            wire_name=spec.wire_name,
+            quirks=spec.quirks,
         )
 
     async def complete(self) -> None:
@@ -117,7 +122,8 @@ class Attempt:
             exchange.close()
 
     def _note(self, exchange: Exchange) -> None:
-        self._request_id = exchange.headers.get("request-id") or exchange.headers.get("x-request-id")
+        headers = exchange.headers
+        self._request_id = next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None)
 
     def emit(self) -> None:
         """Hand on what the assembler made since the last read."""
@@ -166,7 +172,7 @@ class Attempt:
         assembler, call, usage = self.assembler, self.call, self.assembler.usage
         assert assembler.stop_reason is not None
         assert usage is not None
-        cost, cost_warnings = cost_of(usage, call.spec.pricing)
+        cost, cost_warnings = cost_of(usage, call.spec.pricing, assembler.reported_cost)
         return CanonicalResponse(
             request_id=call.request_id,
             model=call.spec.id,

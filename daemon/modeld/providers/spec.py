@@ -103,6 +103,10 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     """How many tokens the model makes of a text, against the local estimate (`estimate_input_tokens(…, scale)`)."""
 
 
+PLAIN = Quirks()
+"""A wire's plain form."""
+
+
 class ModelSpec(msgspec.Struct, frozen=True):
     """One configured model, resolved from config and catalog. `id` is `provider:name`, `provider` the adapter's name in the
     config, `provider_type` its row in the catalog, `wire_name` what the provider calls it."""

@@ -16,6 +16,9 @@ from ..assembler import Assembler
 from ..failure import ProviderFailure
 from ..spec import ModelSpec
 
+REQUEST_ID_HEADERS = ("request-id", "x-request-id", "cerebras-request-id", "msh-request-id", "trace-id")
+"""Where providers put the id that their support asks for."""
+
 
 class Encoded(msgspec.Struct):
     """One provider request without its origin and credentials. `path` is appended to the adapter's base URL."""
