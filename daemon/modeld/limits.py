@@ -18,7 +18,7 @@ SLOW_CLIENT_TIMEOUT_S = 30.0  # without reading anything for so long while outpu
 READ_STOP_BYTES = MIB  # unread output above which a client's further messages wait; only replies get it there
 MAX_MESSAGES_PER_TICK = 64  # of one client before the others have their turn: 0.3 ms
 MAX_MESSAGE_BYTES_PER_TICK = 256 * KIB  # the same in bytes: a large message is a turn of its own
-MESSAGE_STALL_TIMEOUT_S = 30.0  # a message that stops half-way for so long: its announced length was wrong
+MESSAGE_STALL_TIMEOUT_S = 10.0  # a message that stops half-way for so long: its announced length was wrong
 LINGER_S = 2.0  # a closing connection may take so long to read what was written to it
 MAX_CLIENT_ENV_BYTES = 64 * KIB  # of key values that one client supplies at initialize
 TOKEN_TIMEOUT_S = 2.0  # from accept to a valid token on TCP
@@ -50,6 +50,8 @@ BACKOFF_CAP_S = 8.0
 
 # ---- the daemon
 DRAIN_S = 5.0  # SIGTERM: running calls may finish for so long
+CANCEL_S = 0.3  # then they are cancelled, and have so long for their last event and their reply
+FAREWELL_S = 0.3  # for clients to read these; six seconds in all
 IDLE_EXIT_S = 600.0  # a daemon that a client started leaves after so long without clients and calls
 START_TIMEOUT_S = 8.0  # a launcher waits so long for the daemon it started
 MIN_OPEN_FILES = 8_192
