@@ -14,6 +14,7 @@ import msgspec
 from modeld_protocol.content import (
     Block,
     JsonBlock,
+    MediaBlock,
     OpaqueBlock,
     ProviderRaw,
     RedactedThinkingBlock,
@@ -39,7 +40,7 @@ from .spec import PLAIN, Quirks
 from .tool_ids import canonical_tool_id
 
 _Kind = Literal["text", "refusal", "thinking", "tool", "whole"]
-WholeBlock = RedactedThinkingBlock | OpaqueBlock | JsonBlock
+WholeBlock = RedactedThinkingBlock | OpaqueBlock | JsonBlock | MediaBlock
 
 
 class _Open:
@@ -151,6 +152,12 @@ class Assembler:
     def origin(self) -> ProviderRaw:
         """A fresh `provider_raw` that says where opaque state comes from; wires add their own keys."""
         return {"provider": self.provider_type, "model": self.wire_name}
+
+    @property
+    def open_text_chars(self) -> int:
+        """How much has come of the text block that is open, 0 where none is."""
+        block = self._open
+        return sum(map(len, block.parts)) if block is not None and block.kind == "text" else 0
 
     # ---- verbs of the wire
 

@@ -14,7 +14,8 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
-    system_role: Literal["system", "developer"] = "system"
+    system_role: Literal["system", "developer", "user"] = "system"
+    """`user`: the model has no role for it, its words go before the first of the user's."""
     stream_usage: bool = True
     """Ask for usage in streams (`stream_options.include_usage`)."""
     end_marker: bool = True
@@ -27,6 +28,8 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     stop: bool = True
     thinking: Literal["none", "budget", "adaptive", "effort", "switch"] = "none"
     """How thinking is asked for: a token budget, adaptive with effort, an effort level alone, or on and off alone."""
+    thinking_budget: tuple[int, int] | None = None
+    """The least and the most tokens of a budget, on wires where it may also be left to the model."""
     thinking_default_on: bool = False
     thinking_can_be_off: bool = True
     efforts: tuple[str, ...] = ()
@@ -37,6 +40,12 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     forced_tool_choice_with_thinking: bool = True
     prefill: bool = True
     """A last message of the assistant is continued; off where it is refused."""
+    media_in_tool_results: bool = True
+    """Off where media of a tool's result must follow in the user's words."""
+    structured_with_tools: bool = True
+    """Off where a schema for the answer and tools exclude each other."""
+    stand_in_signature: str | None = None
+    """What a call of another model carries in the history, where calls without a signature are refused."""
     mid_conversation_system: bool = True
     """System messages may stand between others; off where the wire must move them to the front."""
     api_version: str | None = None
