@@ -42,8 +42,6 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     """A last message of the assistant is continued; off where it is refused."""
     media_in_tool_results: bool = True
     """Off where media of a tool's result must follow in the user's words."""
-    structured_with_tools: bool = True
-    """Off where a schema for the answer and tools exclude each other."""
     stand_in_signature: str | None = None
     """What a call of another model carries in the history, where calls without a signature are refused."""
     mid_conversation_system: bool = True

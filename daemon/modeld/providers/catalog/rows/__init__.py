@@ -6,6 +6,7 @@ has the row's base, which allows everything: a guess must not refuse what the pr
 """
 
 from .anthropic import ANTHROPIC, ANTHROPIC_COMPATIBLE
+from .gemini import GEMINI
 from .openai import OPENAI, OPENAI_COMPATIBLE
 from .row import ModelRule, ProviderRow
 
@@ -13,7 +14,6 @@ __all__ = ["PLANNED_TYPES", "ROWS", "ModelRule", "ProviderRow"]
 
 PLANNED_TYPES = (
     "openai-responses",
-    "gemini",
     "deepseek",
     "qwen",
     "glm",
@@ -26,4 +26,4 @@ PLANNED_TYPES = (
 )
 """Types that the protocol names and this version has no row for."""
 
-ROWS: dict[str, ProviderRow] = {row.type: row for row in (ANTHROPIC, ANTHROPIC_COMPATIBLE, OPENAI, OPENAI_COMPATIBLE)}
+ROWS: dict[str, ProviderRow] = {row.type: row for row in (ANTHROPIC, ANTHROPIC_COMPATIBLE, OPENAI, OPENAI_COMPATIBLE, GEMINI)}
