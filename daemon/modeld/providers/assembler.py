@@ -159,6 +159,11 @@ class Assembler:
         block = self._open
         return sum(map(len, block.parts)) if block is not None and block.kind == "text" else 0
 
+    @property
+    def open_kind(self) -> str | None:
+        """The kind of the block that is being streamed, None where there is none."""
+        return None if self._open is None else self._open.kind
+
     # ---- verbs of the wire
 
     def text(self, text: str, key: object = None, *, explicit: bool = False) -> None:

@@ -16,9 +16,11 @@ from ...failure import ProviderFailure
 from ..openai_shared.errors import decode_failure, failure_in_answer
 from ..openai_shared.loose_json import parse_json
 from .loose import read_chunk
+from .think_tags import ThinkTags
+from .thoughts import Thoughts
 from .tool_calls import ToolCalls
 from .types import Choice, Chunk, Delta, WireUsage
-from .usage import decode_usage
+from .usage import decode_usage, reported_cost
 
 STOP_REASONS: dict[str, StopReason] = {
     "stop": "end_turn",
@@ -63,12 +65,27 @@ def parse_chunk(data: bytes, assembler: Assembler) -> Chunk:
 class AnswerReader:
     """One answer being read: what deltas and messages say, in verbs of the assembler."""
 
-    __slots__ = ("_assembler", "_calls", "_dropped", "_plain_thinking", "_refused", "error", "finish_reason", "said")
+    __slots__ = (
+        "_assembler",
+        "_calls",
+        "_dropped",
+        "_refused",
+        "_reports_cost",
+        "_special",
+        "_tags",
+        "_thoughts",
+        "error",
+        "finish_reason",
+        "said",
+    )
 
-    def __init__(self, assembler: Assembler) -> None:
+    def __init__(self, assembler: Assembler, *, whole: bool = False) -> None:
         self._assembler = assembler
         self._calls = ToolCalls(assembler)
-        self._plain_thinking = False
+        self._thoughts = Thoughts(assembler, whole=whole)
+        self._tags = ThinkTags() if assembler.quirks.think_tags else None
+        self._special = self._tags is not None  # whether text needs more than to be passed on
+        self._reports_cost = assembler.quirks.reports_cost
         self._refused = False
         self._dropped: set[str] = set()
         self.said = False
@@ -112,19 +129,21 @@ class AnswerReader:
         """What one delta, or a whole message, adds. Returns whether it added something."""
         assembler = self._assembler
         alive = False
-        thought = delta.reasoning_content or delta.reasoning or delta.thinking
-        if thought:
-            assembler.thinking(thought)
-            alive = self._plain_thinking = True
-        elif delta.reasoning_details:
-            alive = self._take_details(delta.reasoning_details)
+        if delta.reasoning_content or delta.reasoning or delta.thinking or delta.reasoning_details or delta.encrypted_content:
+            alive = True
+            if self._thoughts.take(delta):
+                self._special = True
         if delta.content:
-            # Servers that put <think>…</think> into the content would be split here, by a quirk of the model.
-            assembler.text(delta.content)
+            if self._special:
+                self._take_text(delta.content)
+            else:
+                assembler.text(delta.content)
             alive = True
         if delta.refusal:
             assembler.refusal(delta.refusal)
             alive = self._refused = True
+        if self._special and (delta.tool_calls or delta.function_call is not None):
+            self._settle()
         if delta.tool_calls:
             alive = self._calls.take(delta.tool_calls) or alive
         if delta.function_call is not None:
@@ -133,16 +152,36 @@ class AnswerReader:
             alive = self._drop("audio" if delta.audio else "an image")
         return alive
 
-    def _take_details(self, details: list[Any]) -> bool:
-        """`reasoning_details` repeat the plain field in most frames: their text counts where the plain field is missing.
-        Their opaque state (signatures, encrypted reasoning) would be kept here, by a quirk that also sends it back."""
-        if not self._plain_thinking:
-            for detail in details:
-                entry = cast("dict[str, Any]", detail) if isinstance(detail, dict) else {}
-                text = entry.get("text") or entry.get("summary")
-                if isinstance(text, str):
-                    self._assembler.thinking(text)
-        return True
+    def _take_text(self, content: str) -> None:
+        """Content where reasoning may hide in it, or where state of the reasoning is still to be told."""
+        text = content
+        if self._tags is not None:
+            thought, text = self._tags.feed(content)
+            self._take_tagged(thought)
+            if self._tags.done:
+                self._tags = None
+        if text:
+            self._thoughts.settle()
+            self._assembler.text(text)
+            self._special = self._tags is not None
+
+    def _take_tagged(self, thought: str) -> None:
+        if thought and not self._thoughts.plain:  # some servers say it twice, in tags and in a field
+            self._thoughts.add(thought, "content")
+
+    def _settle(self, *, last: bool = False) -> None:
+        """What was held back, before anything else than text comes."""
+        if self._tags is not None:
+            thought, text = self._tags.end()
+            self._tags = None
+            self._take_tagged(thought)
+            self._assembler.text(text)
+        self._thoughts.settle(last=last)
+        self._special = False
+
+    def cut(self) -> None:
+        """The answer ends here, though it is not whole: show what was held back."""
+        self._settle(last=True)
 
     def _drop(self, kind: str) -> bool:
         if kind not in self._dropped:
@@ -155,6 +194,8 @@ class AnswerReader:
         usage = decode_usage(wire)
         if usage is not None:
             self._assembler.usage = usage
+        if self._reports_cost and wire.cost is not None:
+            self._assembler.reported_cost = reported_cost(wire)
         return usage is not None
 
     def _note_error(self, chunk: Chunk) -> None:
@@ -169,6 +210,7 @@ class AnswerReader:
 
     def complete(self) -> None:
         """The answer is whole."""
+        self._settle(last=True)
         self._calls.finish()
         self._assembler.complete(self._stop_reason())
 
@@ -209,6 +251,7 @@ class ChatStreamDecoder:
         alive = reader.take_chunk(chunk)
         if reader.error is not None or event == "error":
             self.done = True
+            reader.cut()
             raise failure_in_answer(reader.error or parse_json(data)[0])
         return alive
 
@@ -244,6 +287,7 @@ class ChatStreamDecoder:
             return
         self.done = True
         if self._reader.finish_reason is None:
+            self._reader.cut()
             raise ProviderFailure("network", "the stream ended before the answer did; try again")
         if self._end_marker:
             self._assembler.warn("stream_repaired", "the stream ended without its end marker, after a whole answer")

@@ -13,6 +13,7 @@ from .types import (
     Choice,
     Chunk,
     CompletionDetails,
+    CostDetails,
     Delta,
     Extension,
     FunctionPart,
@@ -57,6 +58,7 @@ def _delta(value: Any) -> Delta | None:
         reasoning=_joined(value.get("reasoning")),
         thinking=_joined(value.get("thinking")),
         reasoning_details=cast("list[Any]", details) if isinstance(details, list) else None,
+        encrypted_content=_joined(value.get("encrypted_content")),
         refusal=_joined(value.get("refusal")) or refused or None,
         tool_calls=[_call(item) for item in _objects(value.get("tool_calls"))],
         function_call=_function(value.get("function_call")),
@@ -111,6 +113,7 @@ def _usage(value: Any) -> WireUsage | None:
     if not _is_object(value):
         return None
     prompt, completion = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
+    costs = value.get("cost_details")
     return WireUsage(
         prompt_tokens=whole_number(value.get("prompt_tokens")),
         completion_tokens=whole_number(value.get("completion_tokens")),
@@ -128,7 +131,18 @@ def _usage(value: Any) -> WireUsage | None:
         prompt_cache_hit_tokens=whole_number(value.get("prompt_cache_hit_tokens")),
         cached_tokens=whole_number(value.get("cached_tokens")),
         cache_creation_input_tokens=whole_number(value.get("cache_creation_input_tokens")),
+        cost=_amount(value.get("cost")),
+        is_byok=value.get("is_byok") is True,
+        cost_details=CostDetails(_amount(costs.get("upstream_inference_cost"))) if _is_object(costs) else None,
     )
+
+
+def _amount(value: Any) -> float | None:
+    """An amount of money, also where it came as text."""
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _text_or_none(value: Any) -> str | None:

@@ -20,9 +20,10 @@ def decode_answer(body: bytes, assembler: Assembler) -> None:
             answer = parse_chunk(body, assembler)
         except ValueError:
             raise decode_failure(200, {}, body) from None
-    reader = AnswerReader(assembler)
+    reader = AnswerReader(assembler, whole=True)
     reader.take_chunk(answer)
     if reader.error is not None:
+        reader.cut()
         raise failure_in_answer(reader.error)
     if not reader.said and reader.finish_reason is None and not _has_message(answer):
         raise decode_failure(200, {}, body)

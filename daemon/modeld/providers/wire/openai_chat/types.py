@@ -27,6 +27,12 @@ class CompletionDetails(msgspec.Struct, gc=False):
     reasoning_tokens: int | None = None
 
 
+class CostDetails(msgspec.Struct, gc=False):
+    """What the provider behind a router charged, where that goes to the user's own account."""
+
+    upstream_inference_cost: float | None = None
+
+
 class WireUsage(msgspec.Struct, gc=False):
     """Counts as compatible servers spell them. `prompt_tokens` includes what a cache gave."""
 
@@ -38,6 +44,9 @@ class WireUsage(msgspec.Struct, gc=False):
     prompt_cache_hit_tokens: int | None = None
     cached_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
+    cost: float | None = None
+    is_byok: bool | None = None
+    cost_details: CostDetails | None = None
 
 
 class FunctionPart(msgspec.Struct, gc=False):
@@ -63,6 +72,7 @@ class Delta(msgspec.Struct, gc=False):
     reasoning: str | None = None
     thinking: str | None = None
     reasoning_details: list[Any] | None = None
+    encrypted_content: str | None = None
     refusal: str | None = None
     tool_calls: list[ToolCallPart] | None = None
     function_call: FunctionPart | None = None
@@ -125,6 +135,10 @@ class ChatMessage(msgspec.Struct):
     refusal: str | UnsetType = UNSET
     tool_calls: list[ToolCall] | UnsetType = UNSET
     tool_call_id: str | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
+    reasoning_details: list[Any] | UnsetType = UNSET
+    encrypted_content: str | UnsetType = UNSET
 
 
 class StreamOptions(msgspec.Struct):
