@@ -20,7 +20,7 @@ from ..limits import MIN_OPEN_FILES
 from ..server.instance import MAX_SOCKET_PATH_BYTES
 from .daemon import connect_running
 from .figures import mebibytes
-from .nearby import keys_here, known_keys, ollama_config, ollama_models
+from .nearby import keys_here, keys_in_words, ollama_config, ollama_models
 from .options import socket_of
 from .surroundings import surroundings
 from .terminal import paint, write_json
@@ -140,8 +140,9 @@ def _keys(options: argparse.Namespace) -> Finding:
         return Finding("keys", "ok", f"in this environment: {', '.join(found)}")
     if config_place(options.config, os.environ).path.exists():
         return Finding("keys", "note", "none in this environment: they come from where the config says")
-    names = " or ".join(key.variable for key in known_keys())
-    return Finding("keys", "note", "none in this environment", f"export {names}, or name a source of keys in models.yaml")
+    return Finding(
+        "keys", "note", "none in this environment", f"export {keys_in_words()}, or name a source of keys in models.yaml"
+    )
 
 
 def _daemon(options: argparse.Namespace) -> Iterator[Finding]:

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import msgspec
 
-from ..config.locations import CONFIG_NAME
 from ..providers.catalog import all_rows
 
 OLLAMA_ADDRESS = ("127.0.0.1", 11434)  # https://docs.ollama.com/faq, 2026-11-20: where it listens unless told
 _PROBE_S = 0.5
+_MAX_NAMED = 3
 _MAX_PROBE_BYTES = 1024 * 1024
 
 
@@ -29,6 +29,14 @@ def known_keys() -> list[KeyHere]:
 def keys_here(environment: Mapping[str, str]) -> list[KeyHere]:
     """The providers whose key is in the environment."""
     return [key for key in known_keys() if environment.get(key.variable)]
+
+
+def keys_in_words() -> str:
+    """`A=…, B=… or another provider's`: what to export."""
+    names = [f"{key.variable}=…" for key in known_keys()]
+    if len(names) <= _MAX_NAMED:
+        return " or ".join(names)
+    return f"{', '.join(names[:_MAX_NAMED])} or another provider's"
 
 
 def ollama_models(address: tuple[str, int] = OLLAMA_ADDRESS) -> list[str] | None:
@@ -62,8 +70,7 @@ def ollama_config(models: list[str], address: tuple[str, int] = OLLAMA_ADDRESS) 
 
 def first_steps(config: Path, environment: Mapping[str, str], ollama: list[str] | None) -> list[str]:
     """What to do where no model can be asked yet."""
-    variables = " or ".join(key.variable for key in known_keys())
-    lines = [f"  export {variables}, then ask again (a {CONFIG_NAME} may name other sources: {config})"]
+    lines = [f"  export {keys_in_words()}, and ask again; or name another source of keys in {config}"]
     if ollama is not None:
         lines += ["  or use the Ollama that listens on this machine; it takes these lines in the file above:"]
         lines += [f"      {line}" for line in ollama_config(ollama)]

@@ -1,0 +1,46 @@
+"""What to type after the demo: with the keys that are here, with an Ollama that listens, or without either."""
+
+import os
+from pathlib import Path
+
+from ...config.locations import config_place
+from ..nearby import keys_here, ollama_config, ollama_models
+
+
+def next_steps(config: str | None) -> list[str]:
+    """Lines for people; asks whether an Ollama listens on this machine."""
+    path = config_place(config, os.environ).path
+    commands = [
+        ('modeld ask "Why is the sky blue?"', "one question, its answer as it comes"),
+        ("modeld chat", "a conversation"),
+        ("modeld models", "the models there are"),
+        ("modeld simulate", "this demo's provider, to test your own programs against"),
+        ("modeld doctor", "what this installation still lacks"),
+    ]
+    lines = [f"  {command:<36}{what}" for command, what in commands]
+    return ["Next:", *lines, "", *_keys(), *_config(path), *_ollama(path)]
+
+
+def _keys() -> list[str]:
+    found = keys_here(os.environ)
+    if found:
+        return [f"{key.variable} is set: `modeld ask -p {key.provider} hi` uses it." for key in found]
+    return [
+        f"No key is set. With one, `modeld ask` just works: export {' or '.join(f'{key.variable}=…' for key in known_keys())}"
+    ]
+
+
+def _config(path: Path) -> list[str]:
+    return [
+        f"Config: {path}" if path.exists() else f"Config: {path} (not there, and not needed while keys are in the environment)"
+    ]
+
+
+def _ollama(path: Path) -> list[str]:
+    models = ollama_models()
+    if models is None:
+        return []
+    return [
+        f"An Ollama listens on this machine. To use it, have these lines in {path}:",
+        *(f"  {line}" for line in ollama_config(models)),
+    ]
