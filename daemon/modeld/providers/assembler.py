@@ -84,7 +84,8 @@ class Assembler:
     parse). Verbs after `complete` do nothing.
 
     `provider_type`, `wire_name` and `quirks` are those of the ModelSpec; `origin` marks opaque state with the first two.
-    `reported_cost` is what the provider says that the call cost, in USD.
+    `reported_cost` is what the provider says that the call cost, in USD. `late_usage` reads counts that a wire kept as they
+    came, where they come with every event: it is asked once, at the end.
     """
 
     __slots__ = (
@@ -97,6 +98,7 @@ class Assembler:
         "completed",
         "content",
         "events",
+        "late_usage",
         "message_id",
         "model_id",
         "provider",
@@ -132,6 +134,7 @@ class Assembler:
         self.content: list[Block] = []
         self.warnings: list[Warning] = []
         self.usage: Usage | None = None
+        self.late_usage: Callable[[], Usage | None] | None = None
         self.stop_reason: StopReason | None = None
         self.stop_sequence: str | None = None
         self.served_model: str | None = None
@@ -275,6 +278,8 @@ class Assembler:
         self._finish_blocks()
         self.completed = True
         self.stop_reason = self._settled(stop_reason)
+        if self.usage is None and self.late_usage is not None:
+            self.usage = self.late_usage()
         if self.usage is None:
             self.usage = Usage(estimated=True)
 

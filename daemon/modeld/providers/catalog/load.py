@@ -132,7 +132,8 @@ def _rules_for(row: ProviderRow, wire_name: str) -> Iterable[ModelRule]:
 def _derived(quirks: Quirks) -> dict[str, Any]:
     """The capabilities that are the quirks in other words."""
     thinks = quirks.thinking != "none"
-    modes = ["on"] if quirks.thinking == "budget" else ["on", "adaptive"]
+    by_hand = quirks.thinking == "budget" and quirks.thinking_budget is None
+    modes = ["on"] if by_hand else ["on", "adaptive"]
     if quirks.thinking_can_be_off:
         modes = ["off", *modes]
     return {

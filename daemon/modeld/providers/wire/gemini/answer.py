@@ -10,13 +10,14 @@ from typing import Any, Final
 from modeld_protocol.content import AudioBlock, Base64Source, FileBlock, ImageBlock, MediaBlock, OpaqueBlock, ProviderRaw
 from modeld_protocol.errors import ErrorClass
 from modeld_protocol.response import StopReason
+from modeld_protocol.usage import Usage
 
 from ...assembler import Assembler
 from ...failure import ProviderFailure
 from .loose import is_object, objects, parse_json
 from .partial_call import PartialCall
-from .types import Candidate, Chunk, FunctionCall, Part, PromptFeedback
-from .usage import decode_usage
+from .types import Candidate, Chunk, FunctionCall, Part, PromptFeedback, WireUsage
+from .usage import counts_anything, decode_usage
 
 # https://ai.google.dev/api/generate-content#FinishReason (2026-11-20)
 STOP_REASONS: Final[dict[str, StopReason]] = {
@@ -70,7 +71,10 @@ class AnswerReader:
         "_finish_reason",
         "_origin",
         "_partial",
+        "_text",
         "_thinking",
+        "_unnamed",
+        "_usage",
         "said",
     )
 
@@ -82,8 +86,12 @@ class AnswerReader:
         self._finish_message: str | None = None
         self._finish_reason: str | int | None = None
         self._partial: PartialCall | None = None
+        self._text = assembler.text
         self._thinking = False
+        self._unnamed = True
+        self._usage: WireUsage | None = None
         self.said = False
+        assembler.late_usage = self._counted
 
     @property
     def ended(self) -> bool:
@@ -94,20 +102,19 @@ class AnswerReader:
         """All that a chunk, or a whole answer, says; `source` is its JSON, for what the types don't hold. Returns whether it
         said something."""
         alive = False
-        for place, candidate in enumerate(chunk.candidates or ()):
-            if not candidate.index:  # others are not ours: `candidateCount` is never sent
-                alive = True
-                self._take_candidate(candidate, source, place)
-        if chunk.usage_metadata is not None:
-            usage = decode_usage(chunk.usage_metadata)
-            if usage is not None:
-                self._assembler.usage = usage
-                alive = True
-        if self._assembler.served_model is None and chunk.model_version:
+        if chunk.candidates:
+            for place, candidate in enumerate(chunk.candidates):
+                if not candidate.index:  # others are not ours: `candidateCount` is never sent
+                    alive = True
+                    self._take_candidate(candidate, source, place)
+        if chunk.usage_metadata is not None and counts_anything(chunk.usage_metadata):
+            self._usage = chunk.usage_metadata  # read at the end: it comes with every chunk
+            alive = True
+        if self._unnamed and chunk.model_version:
+            self._unnamed = False
             self._assembler.served_model = chunk.model_version
-        feedback = chunk.prompt_feedback
-        if feedback is not None and feedback.block_reason:
-            self._blocked = feedback
+        if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason:
+            self._blocked = chunk.prompt_feedback
             alive = True
         return alive
 
@@ -120,7 +127,7 @@ class AnswerReader:
                     self._take_part(part, source, place, number)
                 elif part.text:  # most of every stream
                     self._thinking = False
-                    self._assembler.text(part.text)
+                    self._text(part.text)
         if candidate.finish_reason:
             self.said = True
             self._finish_reason = candidate.finish_reason
@@ -142,6 +149,9 @@ class AnswerReader:
         elif part.text:
             self._thinking = False
             self._assembler.text(part.text)
+
+    def _counted(self) -> Usage | None:
+        return decode_usage(self._usage) if self._usage is not None else None
 
     # ---- text and thoughts
 

@@ -9,12 +9,15 @@ from modeld_protocol.usage import Usage
 from .types import WireUsage
 
 
-def decode_usage(wire: WireUsage) -> Usage | None:
-    """Disjoint counts, None where the object counts nothing."""
-    prompt, answer, thoughts = wire.prompt_token_count, wire.candidates_token_count, wire.thoughts_token_count
-    if prompt is None and answer is None and thoughts is None:
-        return None
+def counts_anything(wire: WireUsage) -> bool:
+    """Whether the object holds a count; some hold only what kind of traffic it was."""
+    return wire.prompt_token_count is not None or wire.candidates_token_count is not None or wire.thoughts_token_count is not None
+
+
+def decode_usage(wire: WireUsage) -> Usage:
+    """Disjoint counts."""
+    thoughts = wire.thoughts_token_count
     cached = max(wire.cached_content_token_count or 0, 0)
-    uncached = max((prompt or 0) - cached, 0) + max(wire.tool_use_prompt_token_count or 0, 0)
-    output = max(answer or 0, 0) + max(thoughts or 0, 0)
+    uncached = max((wire.prompt_token_count or 0) - cached, 0) + max(wire.tool_use_prompt_token_count or 0, 0)
+    output = max(wire.candidates_token_count or 0, 0) + max(thoughts or 0, 0)
     return Usage(uncached, output, cached, 0, None if thoughts is None else max(thoughts, 0), uncached + output + cached)
