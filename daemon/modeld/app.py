@@ -66,7 +66,8 @@ class Daemon:
         self.runtime.on_availability = self._announce_availability
         self.router = Router(self._admission)
         self.identity = DaemonIdentity(self.daemon_id, self.runtime.epoch, __version__)
-        self.listener = Listener(self.router, self.identity, clock=clock)
+        self.listener = Listener(self.router, self.identity, clock=clock, on_change=self._note_clients)
+        self._busy_at_s = self.started
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         ModelHandlers(self.runtime).register(self.router)
@@ -114,42 +115,46 @@ class Daemon:
         finally:
             watch.cancel()
             idle.cancel()
-            await asyncio.gather(watch, idle, return_exceptions=True)
-            await self.listener.close()
+            await self.listener.close(limits.FAREWELL_S)
             await self.runtime.close()
 
     async def _drain(self) -> None:
         """No new connections and calls; running ones get their time, then they are cancelled and still get their reply."""
-        _log.info("draining", running=self._requests_in_flight())
+        _log.info("draining", running=self._running())
         self.listener.stop_accepting()
         await self._until_quiet(limits.DRAIN_S)
         self._forced.clear()
         for connection in tuple(self.listener.connections):
             connection.cancel_requests()
-        await self._until_quiet(0.5)
+        await self._until_quiet(limits.CANCEL_S)
 
     async def _until_quiet(self, patience_s: float) -> None:
-        """Wait until nothing is in flight, for so long at most; a second request to stop ends the wait."""
+        """Wait until nothing runs, for so long at most; a second request to stop ends the wait."""
         deadline = self.clock.monotonic() + patience_s
-        while self._requests_in_flight() and not self._forced.is_set() and self.clock.monotonic() < deadline:
+        while self._running() and not self._forced.is_set() and self.clock.monotonic() < deadline:
             await asyncio.sleep(0.01)
 
-    def _requests_in_flight(self) -> int:
-        return sum(connection.requests_in_flight for connection in self.listener.connections)
+    def _running(self) -> int:
+        """Requests that wait for their answer, or calls without a client, whichever are more."""
+        return max(self.runtime.calls_running, sum(connection.requests_in_flight for connection in self.listener.connections))
 
     async def _leave_when_idle(self) -> None:
         """Idle exit: nobody connected and nothing running for the whole time."""
-        if not self.options.idle_exit_s:
+        patience_s = self.options.idle_exit_s
+        if not patience_s:
             return
-        since = self.clock.monotonic()
         while True:
-            await asyncio.sleep(min(self.options.idle_exit_s / 4, 5))
+            await asyncio.sleep(min(patience_s / 4, 5))
+            now_s = self.clock.monotonic()
             if self.listener.connections or self.runtime.calls_running:
-                since = self.clock.monotonic()
-            elif self.clock.monotonic() - since >= self.options.idle_exit_s:
+                self._busy_at_s = now_s
+            elif now_s - self._busy_at_s >= patience_s:
                 _log.info("idle: leaving")
                 self.stop()
                 return
+
+    def _note_clients(self, _count: int) -> None:
+        self._busy_at_s = self.clock.monotonic()
 
     # ---- what it says of itself
 

@@ -54,8 +54,8 @@ def overloaded(reason: str) -> RpcError:
 
 
 def shutting_down() -> RpcError:
-    """-32001 while the daemon drains."""
-    return RpcError(OVERLOADED, "The daemon is shutting down; connect again to start a new one.")
+    """-32001 while the daemon drains. `data.reason` lets a client connect anew at once instead of trying again later."""
+    return RpcError(OVERLOADED, "The daemon is shutting down; connect again to start a new one.", {"reason": "shutting_down"})
 
 
 def request_cancelled(data: Any = None) -> RpcError:
