@@ -37,9 +37,8 @@ def test_every_type_of_the_protocol_is_known_or_planned_and_none_both() -> None:
 
 
 def test_a_planned_type_says_so_and_names_the_others() -> None:
-    assert unknown_type("gemini") == (
-        "gemini is not available in this version; use one of: anthropic, anthropic-compatible, openai, openai-compatible"
-    )
+    for name in PLANNED_TYPES:
+        assert unknown_type(name) == f"{name} is not available in this version; use one of: {', '.join(known_types())}"
     with pytest.raises(KeyError, match="gemeni is not a known adapter type"):
         row_of("gemeni")
 
@@ -56,12 +55,14 @@ def test_every_rule_has_its_grounds_and_changes_what_exists() -> None:
 
 
 def test_keys_and_addresses() -> None:
-    assert default_key_env() == {
+    known = {
         "anthropic": "ANTHROPIC_API_KEY",
         "openai": "OPENAI_API_KEY",
+        "openai-responses": "OPENAI_API_KEY",
         "anthropic-compatible": None,
         "openai-compatible": None,
     }
+    assert known.items() <= default_key_env().items()
     assert (row_of("anthropic").key_header, row_of("anthropic").key_prefix) == ("x-api-key", "")
     assert (row_of("openai").key_header, row_of("openai").key_prefix) == ("authorization", "Bearer ")
     assert row_of("openai-compatible").base_url == ""
@@ -138,6 +139,30 @@ def test_chat_models(name: str) -> None:
     assert GPT[name] == (q.thinking, q.thinking_can_be_off, q.efforts, q.sampling, q.stop, q.system_role, q.tools_with_reasoning)
 
 
+# name: thinking, can be off, efforts, sampling, role
+RESPONSES = {
+    "gpt-6.1-sol": ("effort", False, LOW_TO_MAX, "none", "developer"),
+    "gpt-5.6-sol": ("effort", True, ("none", *LOW_TO_MAX), "without_reasoning", "developer"),
+    "gpt-5.4-mini": ("effort", True, ("none", *LOW_TO_HIGH, "xhigh"), "without_reasoning", "developer"),
+    "gpt-5-pro-2025-10-06": ("effort", False, ("high",), "none", "developer"),
+    "gpt-5-codex": ("effort", False, LOW_TO_HIGH, "none", "developer"),
+    "gpt-5.1-codex-mini": ("effort", False, LOW_TO_HIGH, "none", "developer"),
+    "gpt-5.1-codex-max": ("effort", False, (*LOW_TO_HIGH, "xhigh"), "none", "developer"),
+    "gpt-5.3-codex": ("effort", False, (*LOW_TO_HIGH, "xhigh"), "none", "developer"),
+    "codex-mini-latest": ("effort", False, LOW_TO_HIGH, "none", "developer"),
+    "gpt-5-chat-latest": ("none", True, (), "any", "system"),
+    "gpt-4o": ("none", True, (), "any", "system"),
+    "made-up": ("effort", True, ("none", "minimal", *LOW_TO_MAX), "any", "system"),
+}
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+def test_responses_models(name: str) -> None:
+    q = facts("openai-responses", name).quirks
+    assert RESPONSES[name] == (q.thinking, q.thinking_can_be_off, q.efforts, q.sampling, q.system_role)
+    assert (q.stop, q.tools_with_reasoning, q.reasoning_bound_to_model) == (False, True, True)
+
+
 @pytest.mark.parametrize(
     ("type_name", "name", "lacks", "has"),
     [
@@ -146,6 +171,8 @@ def test_chat_models(name: str) -> None:
         ("openai", "gpt-4o", "audio", "images structured_output stop_sequences sampling"),
         ("openai", "gpt-4o-audio-preview", "images", "audio"),
         ("openai", "gpt-5-chat-latest", "tools structured_output", "sampling"),
+        ("openai-responses", "gpt-4o-audio-preview", "audio", "count_tokens"),
+        ("openai-responses", "made-up", "stop_sequences audio", "tools images files file_ids tool_result_media count_tokens"),
         ("openai", "gpt-5", "thinking_off stop_sequences sampling", "thinking tools"),
         (
             "anthropic",
@@ -171,7 +198,7 @@ def test_the_fields_that_compatible_endpoints_know() -> None:
     assert facts("openai", "made-up").quirks.max_tokens_field == "max_completion_tokens"
 
 
-@pytest.mark.parametrize("type_name", ["anthropic", "openai"])
+@pytest.mark.parametrize("type_name", ["anthropic", "openai", "openai-responses"])
 def test_every_offered_model_has_limits_and_a_price(type_name: str) -> None:
     row, offered = row_of(type_name), models_of(type_name)
     assert sum(model.default for model in offered) == 1

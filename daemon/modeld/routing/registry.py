@@ -66,8 +66,11 @@ def build_registry(config: Config) -> Registry:
 
 def builtin_config(env: Mapping[str, str]) -> Config:
     """The config where there is no file: an adapter for every provider that has an address and needs a key, so that one
-    without its key is listed as not configured, with the reason. The default model is the first provider's that has one."""
-    keyed = [row for row in all_rows() if row.needs_key and row.base_url and row.key_env]
+    without its key is listed as not configured, with the reason. Of types with the same key the first by name: the others
+    have the same models, and a model's name alone would no longer tell which is meant. The default model is the first
+    provider's that has a key."""
+    by_key = {row.key_env: row for row in reversed(all_rows()) if row.needs_key and row.base_url and row.key_env}
+    keyed = sorted(by_key.values(), key=lambda row: row.type)
     adapters = {row.type: AdapterConfig(row.type, row.type, api_key_env=row.key_env) for row in keyed}
     ready = next((row.type for row in keyed if env.get(row.key_env or "")), None)
     default = next((f"{ready}:{model.name}" for model in models_of(ready) if model.default), None) if ready else None

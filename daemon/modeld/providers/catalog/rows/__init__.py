@@ -7,13 +7,12 @@ has the row's base, which allows everything: a guess must not refuse what the pr
 
 from .anthropic import ANTHROPIC, ANTHROPIC_COMPATIBLE
 from .gemini import GEMINI
-from .openai import OPENAI, OPENAI_COMPATIBLE
+from .openai import OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES
 from .row import ModelRule, ProviderRow
 
 __all__ = ["PLANNED_TYPES", "ROWS", "ModelRule", "ProviderRow"]
 
 PLANNED_TYPES = (
-    "openai-responses",
     "deepseek",
     "qwen",
     "glm",
@@ -26,4 +25,6 @@ PLANNED_TYPES = (
 )
 """Types that the protocol names and this version has no row for."""
 
-ROWS: dict[str, ProviderRow] = {row.type: row for row in (ANTHROPIC, ANTHROPIC_COMPATIBLE, OPENAI, OPENAI_COMPATIBLE, GEMINI)}
+ROWS: dict[str, ProviderRow] = {
+    row.type: row for row in (ANTHROPIC, ANTHROPIC_COMPATIBLE, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, GEMINI)
+}

@@ -1,4 +1,4 @@
-"""Rows of OpenAI, and of any endpoint that speaks its chat wire."""
+"""Rows of OpenAI, on both of its wires, and of any endpoint that speaks its chat wire."""
 
 from modeld_protocol.model import Capabilities, ModelLimits
 
@@ -7,6 +7,7 @@ from .row import ALL_EFFORTS, IMAGE_TYPES, LOW_TO_HIGH, LOW_TO_MAX, ModelRule, P
 
 _OPENAI_DOCS = "https://platform.openai.com/docs"
 _CHAT_API = f"{_OPENAI_DOCS}/api-reference/chat/create"
+_RESPONSES_API = f"{_OPENAI_DOCS}/api-reference/responses/create"
 _EFFORTS = "https://learn.microsoft.com/en-us/javascript/api/@azure/ai-projects/reasoningeffort"
 _REASONING = f"{_OPENAI_DOCS}/guides/reasoning"
 _AI_SDK_OPENAI = "https://www.npmjs.com/package/@ai-sdk/openai/v/4.0.118"
@@ -174,4 +175,60 @@ OPENAI_COMPATIBLE = ProviderRow(
     ),
     # Others know the older name of the limit (Ollama, llama.cpp and vLLM take no other, or both).
     quirks=Quirks(max_tokens_field="max_tokens", thinking="effort", efforts=ALL_EFFORTS),
+)
+
+OPENAI_RESPONSES = ProviderRow(
+    type="openai-responses",
+    wire="openai_responses",
+    documentation=_RESPONSES_API,
+    base_url="https://api.openai.com/v1",
+    default_path="/v1",
+    key_env="OPENAI_API_KEY",
+    prices="openai",
+    capabilities=Capabilities(
+        tool_result_media=True,
+        json_object=True,
+        images=True,
+        image_media_types=IMAGE_TYPES,
+        files=True,
+        file_ids=True,
+        prompt_cache="automatic",
+        count_tokens=True,
+    ),
+    # The provider takes reasoning of another model out of the input: it is bound to the model that made it.
+    quirks=Quirks(thinking="effort", efforts=ALL_EFFORTS, stop=False, reasoning_bound_to_model=True),
+    limits=ModelLimits(min_cache_tokens=1_024),
+    rules=(
+        *OPENAI.rules,
+        ModelRule(
+            pattern=r".",
+            reason="On this wire no model has stop sequences or takes audio, and every model has tools while it reasons.",
+            source=_RESPONSES_API,
+            date="2026-11-20",
+            quirks={"stop": False, "tools_with_reasoning": True},
+            capabilities={"audio": False},
+        ),
+        ModelRule(
+            pattern=r"^gpt-5(\.\d)?-codex|^codex-",
+            reason="The codex models always reason, at effort low to high.",
+            source="https://github.com/openai/codex/issues/6647",
+            date="2026-11-20",
+            quirks={**_REASONS, **_ALWAYS_REASONS, "efforts": LOW_TO_HIGH},
+        ),
+        ModelRule(
+            pattern=r"^gpt-5\.([2-9]-codex|1-codex-max)",
+            reason="From 5.1-codex-max on also effort xhigh.",
+            source=_EFFORTS,
+            date="2026-11-20",
+            quirks={"efforts": (*LOW_TO_HIGH, "xhigh")},
+        ),
+        ModelRule(
+            pattern=r"^gpt-5-pro",
+            reason="Reasons at effort high alone.",
+            source=_EFFORTS,
+            date="2026-11-20",
+            quirks={"efforts": ("high",)},
+            limits={"max_output_tokens": 272_000},
+        ),
+    ),
 )

@@ -1,0 +1,59 @@
+"""The OpenAI Responses wire, and that of everybody who speaks it."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from modeld_protocol.model import DiscoveredModel, TokenCountParams
+from modeld_protocol.request import CanonicalRequest
+
+from ...assembler import Assembler
+from ...failure import ProviderFailure
+from ...spec import ModelSpec
+from ..contract import Encoded, StreamDecoder
+from ..openai_shared.errors import decode_failure
+from ..openai_shared.model_list import decode_models
+from .events import ResponsesStreamDecoder
+from .request import encode_count, encode_request
+from .response import decode_answer, decode_count
+
+
+class OpenAIResponsesWire:
+    """See Wire. Pure; one instance serves every adapter."""
+
+    name = "openai_responses"
+    framing: Literal["sse", "ndjson"] = "sse"
+
+    def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
+        """See Wire."""
+        return encode_request(request, model, stream=stream)
+
+    def decode(self, body: bytes, assembler: Assembler) -> None:
+        """See Wire."""
+        decode_answer(body, assembler)
+
+    def stream_decoder(self, assembler: Assembler, model: ModelSpec) -> StreamDecoder:
+        """See Wire."""
+        return ResponsesStreamDecoder(assembler, end_marker=model.quirks.end_marker)
+
+    def decode_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderFailure:
+        """See Wire."""
+        return decode_failure(status, headers, body)
+
+    def encode_count(self, params: TokenCountParams, model: ModelSpec) -> Encoded | None:
+        """`POST /responses/input_tokens`."""
+        return encode_count(params, model)
+
+    def decode_count(self, body: bytes) -> int:
+        """See Wire."""
+        return decode_count(body)
+
+    def encode_discover(self, page: str | None) -> Encoded | None:
+        """`GET /models`: one page, always."""
+        return Encoded("/models", b"", method="GET")
+
+    def decode_discover(self, body: bytes, provider: str) -> tuple[list[DiscoveredModel], str | None]:
+        """See Wire."""
+        return decode_models(body, provider), None
+
+
+WIRE = OpenAIResponsesWire()
