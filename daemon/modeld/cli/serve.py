@@ -4,8 +4,9 @@ import argparse
 import asyncio
 import os
 import sys
+from typing import NoReturn
 
-from .. import app
+from .. import app, limits
 from ..config.load import render
 from ..config.locations import config_place, state_dir
 from ..config.reload import ConfigRefused, ConfigSource
@@ -37,12 +38,13 @@ def run(options: argparse.Namespace) -> int:
         _print_problems(source)
         with asyncio.Runner(loop_factory=app.new_loop) as runner:
             if output is not None:
-                return runner.run(_isolated(_settings(options, place.path, shared=False), source, redactor, output))
+                _leave(runner.run(_isolated(_settings(options, place.path, shared=False), source, redactor, output)))
             instance = claim(socket_of(options))
             try:
-                return runner.run(_shared(_settings(options, place.path, shared=True), source, redactor, instance))
+                code = runner.run(_shared(_settings(options, place.path, shared=True), source, redactor, instance))
             finally:
                 instance.release()
+            _leave(code)
     except ConfigRefused as refused:
         return _fail("\n".join([*render(refused.problems), "modeld: the config has errors; mend them and start again"]))
     except (ListenError, PermissionError) as error:
@@ -70,6 +72,7 @@ async def _shared(settings: app.Options, source: ConfigSource, redactor: Redacto
         address = daemon.listener.start_tcp(settings.tcp, load_token(os.path.dirname(instance.path)))
         print(f"modeld listens on {address}; the token is in {os.path.dirname(instance.path)}/token", file=sys.stderr)
     await daemon.serve()
+    await _end_tasks()
     return 0
 
 
@@ -80,7 +83,23 @@ async def _isolated(settings: app.Options, source: ConfigSource, redactor: Redac
     code = await serve_stdio(daemon.router, daemon.identity, output, on_made=daemon.listener.connections.add)
     daemon.stop(force=True)
     await serving
+    await _end_tasks()
     return code
+
+
+async def _end_tasks() -> None:
+    """What still runs lets go of what it holds, a child process above all."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=limits.CANCEL_S)
+
+
+def _leave(code: int) -> NoReturn:
+    """End without waiting for threads: one that hangs in a name look-up or a locked keyring can't be ended otherwise."""
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _print_problems(source: ConfigSource) -> None:

@@ -44,6 +44,10 @@ class Audience(Protocol):
         """A client receives an event."""
         ...
 
+    def ended(self, who: str) -> None:
+        """A client's call is over: answered, failed or cancelled."""
+        ...
+
     def note(self, who: str, text: str, tone: Tone) -> None:
         """Something happened to a client."""
         ...
@@ -91,6 +95,10 @@ class PlainAudience:
             self._pieces[who].append(piece)
         if isinstance(event, ToolUseEnd):
             self._end(who)
+
+    def ended(self, who: str) -> None:
+        """What was received becomes a line."""
+        self._end(who)
 
     def note(self, who: str, text: str, tone: Tone) -> None:
         """Beside what is being received."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _SCENE_TIMEOUT_S = 20.0
 _FRAME_S = 1 / 16
-_SVG_SIZE = (104, 42)
+_SVG_SIZE = (112, 50)  # columns and lines; the scenes from the third on are to be seen
 
 
 class Tempo(msgspec.Struct, frozen=True):
@@ -139,7 +139,7 @@ async def _drawn(file: Path) -> list[str]:
         color_system="truecolor",
         highlight=False,
     )
-    screen = Screen(paper, [scene.title for scene in SCENES])
+    screen = Screen(paper, [scene.title for scene in SCENES], max_height=height)
     failed = await _play(screen, FAST)
     paper.print(screen.render())
     _write(file, as_svg(paper))

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from ...config.locations import config_place
-from ..nearby import keys_here, ollama_config, ollama_models
+from ..nearby import keys_here, keys_in_words, ollama_config, ollama_models
 
 
 def next_steps(config: str | None) -> list[str]:
@@ -14,7 +14,7 @@ def next_steps(config: str | None) -> list[str]:
         ('modeld ask "Why is the sky blue?"', "one question, its answer as it comes"),
         ("modeld chat", "a conversation"),
         ("modeld models", "the models there are"),
-        ("modeld simulate", "this demo's provider, to test your own programs against"),
+        ("modeld simulate", "this demo's provider, for your tests"),
         ("modeld doctor", "what this installation still lacks"),
     ]
     lines = [f"  {command:<36}{what}" for command, what in commands]
@@ -25,9 +25,7 @@ def _keys() -> list[str]:
     found = keys_here(os.environ)
     if found:
         return [f"{key.variable} is set: `modeld ask -p {key.provider} hi` uses it." for key in found]
-    return [
-        f"No key is set. With one, `modeld ask` just works: export {' or '.join(f'{key.variable}=…' for key in known_keys())}"
-    ]
+    return ["No key is set. With one, `modeld ask` just works:", f"  export {keys_in_words()}"]
 
 
 def _config(path: Path) -> list[str]:

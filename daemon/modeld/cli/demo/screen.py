@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from modeld_protocol.events import Event, MessageComplete, MessageStart, TextDelta, ThinkingDelta, ToolUseInputDelta
+from modeld_protocol.events import Event, ToolUseEnd
 
 from .audience import CLIENTS, Check, Title, Tone, kind_and_piece
 from .bill import TITLES, Bill
@@ -39,33 +39,40 @@ class Transcript:
         self._kind = ""
         self._began_s = 0.0
 
+    def asked(self, model: str, prompt: str) -> None:
+        """A call begins."""
+        self.model, self.running, self.pieces = model, True, 0
+        self._began_s = time.monotonic()
+        self.line(f"› {prompt}", "bold")
+
+    def ended(self) -> None:
+        """The call is over, whichever way."""
+        self.running = False
+
     def line(self, text: str, style: str) -> None:
         """A line of its own."""
-        self.end_line()
+        self._end_line()
         self._segments.append((text + "\n", style))
 
-    def end_line(self) -> None:
-        """What comes next begins a line."""
+    def _end_line(self) -> None:
         if self._segments and not self._segments[-1][0].endswith("\n"):
             self._segments.append(("\n", ""))
         self._kind = ""
 
     def event(self, event: Event) -> None:
         """Let the text grow."""
-        if isinstance(event, MessageStart):
-            self.running, self.pieces, self._began_s = True, 0, time.monotonic()
-        if isinstance(event, TextDelta | ThinkingDelta | ToolUseInputDelta):
-            self.pieces += 1
-        if isinstance(event, MessageComplete):
-            self.running = False
-        self.took_s = time.monotonic() - self._began_s
         kind, piece = kind_and_piece(event)
         if kind and kind != self._kind:
-            self.end_line()
+            self._end_line()
             self._kind = kind
             if kind not in _KINDS:
-                piece = f"→ {kind.removeprefix('calls ')} "
-        self._segments.append((piece, _KINDS.get(self._kind, _TOOL)))
+                self._segments.append((f"→ {kind.removeprefix('calls ')} ", _TOOL))
+        if piece:
+            self.pieces += 1
+            self.took_s = time.monotonic() - self._began_s
+            self._segments.append((piece, _KINDS.get(self._kind, _TOOL)))
+        if isinstance(event, ToolUseEnd):
+            self._end_line()
 
     def tail(self, console: Console, width: int, height: int) -> Text:
         """The last lines that fit."""
@@ -81,8 +88,9 @@ class Transcript:
 class Screen:
     """The whole picture. `render` draws what is known now."""
 
-    def __init__(self, console: Console, titles: list[Title]) -> None:
+    def __init__(self, console: Console, titles: list[Title], max_height: int = MAX_HEIGHT) -> None:
         self.console = console
+        self._max_height = max_height
         self._titles = titles
         self._verdicts: list[bool] = []
         self._current = 0
@@ -102,12 +110,15 @@ class Screen:
 
     def asked(self, who: str, model: str, prompt: str) -> None:
         """A question."""
-        self._transcripts[who].model = model
-        self._transcripts[who].line(f"› {prompt}", "bold")
+        self._transcripts[who].asked(model, prompt)
 
     def event(self, who: str, event: Event) -> None:
         """An event."""
         self._transcripts[who].event(event)
+
+    def ended(self, who: str) -> None:
+        """The end of a call."""
+        self._transcripts[who].ended()
 
     def note(self, who: str, text: str, tone: Tone) -> None:
         """A remark."""
@@ -135,7 +146,7 @@ class Screen:
         """A picture of the console's width, one line lower than it."""
         below = self._below()
         used = _HEAD_LINES + (len(self.console.render_lines(below)) if below else 0)
-        room = max(min(self.console.height - 1, MAX_HEIGHT) - used, _MIN_PANEL_LINES)
+        room = max(min(self.console.height - 1, self._max_height) - used, _MIN_PANEL_LINES)
         panels = Table.grid(expand=True)
         width = self.console.width // 2
         for _ in self._transcripts:
@@ -149,7 +160,7 @@ class Screen:
         return Group(self._scenes(), Text(), heading, *self._verdict(), Text())
 
     def _scenes(self) -> Text:
-        line = Text("modeld demo   ", "bold", no_wrap=True, overflow="ellipsis")
+        line = Text("modeld  ", "bold", no_wrap=True, overflow="ellipsis")
         for place, title in enumerate(self._titles):
             if place < len(self._verdicts):
                 held = self._verdicts[place]
@@ -173,9 +184,9 @@ class Screen:
         state = f"{transcript.pieces} pieces in {transcript.took_s:.1f} s" if transcript.pieces else "waiting"
         return Panel(
             transcript.tail(self.console, width - 4, height - 2),
-            title=Text.assemble((f" {transcript.name} ", "bold"), (f"{transcript.model} ", "cyan")),
+            title=Text.assemble((transcript.name, "bold"), (f" {transcript.model}", "cyan")),
             title_align="left",
-            subtitle=Text(f" {'streaming · ' if transcript.running else ''}{state} ", "bright_black"),
+            subtitle=Text(f"{'streaming · ' if transcript.running else ''}{state}", "bright_black"),
             subtitle_align="right",
             border_style="green" if transcript.running else "bright_black",
             box=box.ROUNDED,

@@ -109,6 +109,7 @@ class Actor:
         except RequestFailed as error:
             outcome.error = error
         outcome.ended_s = time.monotonic()
+        self._audience.ended(self.name)
         self._bill.add(self.name, outcome.final)
         self._sum_up(outcome)
         return outcome
