@@ -20,6 +20,7 @@ from .estimate import estimate_input_tokens
 from .failure import ProviderFailure
 from .link import Link
 from .spec import ModelSpec
+from .wire.contract import Encoded
 
 
 class WireAdapter:
@@ -93,7 +94,7 @@ class WireAdapter:
                 del self._running[call.request_id]
 
     async def _attempts(self, call: Call, *, stream: bool) -> CanonicalResponse:
-        encoded = self._link.wire.encode(call.request, call.spec, stream=stream)
+        encoded = self._encode(call, stream=stream)
         credential = await self._link.credentials(call.env)
         timeout_s = call.request.timeout_seconds or self._link.endpoint.timeout_s
         started = self._link.clock.monotonic()
@@ -122,6 +123,17 @@ class WireAdapter:
                 return self._finished(call, run)
             await self._sleep(call, run, wait_s)
             attempt += 1
+
+    def _encode(self, call: Call, *, stream: bool) -> Encoded:
+        """The call's request in its wire's bytes; where the model has no tools of its own, with tools as text."""
+        if call.spec.quirks.tool_dialect == "native":
+            return self._link.wire.encode(call.request, call.spec, stream=stream)
+        from .dialects import in_dialect
+
+        request, warnings = in_dialect(call.request, call.spec)
+        encoded = self._link.wire.encode(request, call.spec, stream=stream)
+        encoded.warnings = [*warnings, *encoded.warnings]
+        return encoded
 
     @staticmethod
     def _finished(call: Call, run: Attempt) -> CanonicalResponse:

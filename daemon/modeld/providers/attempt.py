@@ -51,15 +51,7 @@ class Attempt:
         self._first: float | None = None
         self._request_id: str | None = None
         self.raw_frames: list[Any] = []
-        spec = call.spec
-        self.assembler = Assembler(
-            call.message_id,
-            spec.id,
-            link.name,
-            provider_type=spec.provider_type,
-            wire_name=spec.wire_name,
-            quirks=spec.quirks,
-        )
+        self.assembler = _new_assembler(call, link.name)
 
     async def complete(self) -> None:
         """A whole answer into the assembler."""
@@ -97,7 +89,7 @@ class Attempt:
             watch.stop()
 
     async def _pump(self, exchange: Exchange, watch: StreamDeadlines) -> None:
-        if exchange.status >= 300 or not _is_stream(exchange.headers):
+        if exchange.status >= 300 or not _is_stream(exchange.headers, self.link.wire.framing):
             self._decode(exchange, await self.link.read_whole(exchange))
             self.emit()
             return
@@ -158,7 +150,8 @@ class Attempt:
             if not (usage.input_tokens or usage.cached_input_tokens or usage.cache_creation_input_tokens):
                 params = TokenCountParams(request.messages, system_prompt=request.system_prompt, tools=request.tools)
                 usage.input_tokens = estimate_input_tokens(params, scale)
-            usage.output_tokens = max(usage.output_tokens, estimate_output_tokens(assembler.content, scale))
+            if cut_short or not usage.output_tokens:
+                usage.output_tokens = max(usage.output_tokens, estimate_output_tokens(assembler.content, scale))
             assembler.warn("usage_estimated", "the provider reported no final usage; token counts are a local estimate")
         usage.total_tokens = (
             usage.input_tokens + usage.output_tokens + usage.cached_input_tokens + usage.cache_creation_input_tokens
@@ -167,6 +160,16 @@ class Attempt:
             usage.cache_breakpoints = self._encoded.cache_breakpoints
             usage.cache_ttl = self._encoded.cache_ttl
         assembler.usage = usage
+        window_tokens = self._encoded.window_tokens
+        if window_tokens is not None and not cut_short:
+            self._note_cut(usage, window_tokens)
+
+    def _note_cut(self, usage: Usage, window_tokens: int) -> None:
+        from .truncation import cut_warning
+
+        warning = cut_warning(self.call.request, usage, window_tokens, len(self._encoded.body))
+        if warning is not None:
+            self.assembler.warnings.append(warning)
 
     def _response(self) -> CanonicalResponse:
         assembler, call, usage = self.assembler, self.call, self.assembler.usage
@@ -295,10 +298,22 @@ class FrameReader:
         self._attempt.emit()
 
 
-def _is_stream(headers: Mapping[str, str]) -> bool:
-    """Providers mislabel streams in many ways, but a stream is never called application/json or a page."""
+def _new_assembler(call: Call, provider: str) -> Assembler:
+    spec = call.spec
+    if spec.quirks.tool_dialect != "native":
+        from .dialects import assembler_for
+
+        return assembler_for(call.request, spec, call.message_id, provider)
+    return Assembler(
+        call.message_id, spec.id, provider, provider_type=spec.provider_type, wire_name=spec.wire_name, quirks=spec.quirks
+    )
+
+
+def _is_stream(headers: Mapping[str, str], framing: str) -> bool:
+    """Providers mislabel streams in many ways, but a stream is never called a page, nor application/json unless it is made of
+    lines of JSON."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind not in ("application/json", "text/html", "application/xhtml+xml")
+    return kind not in ("text/html", "application/xhtml+xml") and (kind != "application/json" or framing == "ndjson")
 
 
 def _raw_of(body: bytes) -> Any:

@@ -1,7 +1,8 @@
 """Refuses, before anything is sent, what a model can't do or no provider would take. Pure.
 
 What a wire mends with a warning passes: a limit above the model's, sampling parameters, an effort level that the model lacks (the
-nearest is sent), a budget in place of an effort, adaptive thinking where there is none.
+nearest is sent), a budget in place of an effort, adaptive thinking where there is none, a switch for thinking that the provider
+ignores, a choice of tools that is put into words.
 """
 
 from collections.abc import Iterator, Sequence
@@ -88,7 +89,7 @@ def _check_tool_choice(request: CanonicalRequest, choice: ToolChoice, spec: Mode
     if choice.type == "tool" and all(tool.name != choice.name for tool in request.tools):
         names = ", ".join(tool.name for tool in request.tools[:8])
         _invalid("tool_choice", f"no tool is called {choice.name}; there are: {names}")
-    if not spec.capabilities.forced_tool_choice:
+    if not spec.capabilities.forced_tool_choice and spec.quirks.tool_dialect == "native":
         _mismatch(spec, "forced_tool_choice", "it can't be made to call a tool; use tool_choice auto and say so in the prompt")
 
 
@@ -114,7 +115,7 @@ def _check_format(request: CanonicalRequest, spec: ModelSpec) -> None:
 
 def _check_thinking(thinking: Thinking, spec: ModelSpec) -> None:
     if thinking.mode == "off" or thinking.effort == "none":
-        if not spec.capabilities.thinking_off:
+        if not (spec.capabilities.thinking_off or spec.quirks.thinking_off_ignored):
             _mismatch(spec, "thinking_off", "its thinking can't be turned off; leave `thinking` out, or lower its effort")
     elif thinking.mode == "on" and not spec.capabilities.thinking:
         _mismatch(spec, "thinking", "it doesn't think; leave `thinking` out, or choose a model that does")

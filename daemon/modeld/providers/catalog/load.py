@@ -119,7 +119,7 @@ def facts_of(row: ProviderRow, wire_name: str) -> ModelFacts:
         limits |= {name: value for name, value in known.items() if value is not None}
     settled = msgspec.structs.replace(row.quirks, **quirks)
     return ModelFacts(
-        msgspec.structs.replace(row.capabilities, **capabilities, **_derived(settled)),
+        msgspec.structs.replace(row.capabilities, **{**capabilities, **_derived(settled)}),
         settled,
         msgspec.structs.replace(row.limits, **limits),
     )
@@ -136,6 +136,8 @@ def _derived(quirks: Quirks) -> dict[str, Any]:
     modes = ["on"] if by_hand else ["on", "adaptive"]
     if quirks.thinking_can_be_off:
         modes = ["off", *modes]
+    # A dialect gives tools to models without, and calls may stand beside each other; nothing can be forced on a text.
+    as_text = {"tools": True, "parallel_tools": True, "forced_tool_choice": False} if quirks.tool_dialect != "native" else {}
     return {
         "thinking": thinks,
         "thinking_off": not thinks or quirks.thinking_can_be_off,
@@ -144,6 +146,7 @@ def _derived(quirks: Quirks) -> dict[str, Any]:
         "forced_tool_choice": quirks.forced_tool_choice,
         "sampling": quirks.sampling != "none",
         "stop_sequences": quirks.stop,
+        **as_text,
     }
 
 

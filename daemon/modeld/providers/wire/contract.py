@@ -30,6 +30,9 @@ class Encoded(msgspec.Struct):
     cache_breakpoints: int = 0
     cache_ttl: Literal["5m", "1h"] | None = None
     method: str = "POST"
+    window_tokens: int | None = None
+    """The window to which this provider cuts longer prompts without a word; 0 where it does and the window is unknown, None
+    where it says so."""
 
 
 class StreamDecoder(Protocol):

@@ -7,6 +7,7 @@ has the row's base, which allows everything: a guess must not refuse what the pr
 
 from .anthropic import ANTHROPIC, ANTHROPIC_COMPATIBLE
 from .gemini import GEMINI
+from .ollama import OLLAMA
 from .openai import OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES
 from .row import ModelRule, ProviderRow
 
@@ -21,10 +22,9 @@ PLANNED_TYPES = (
     "openrouter",
     "groq",
     "cerebras",
-    "ollama",
 )
 """Types that the protocol names and this version has no row for."""
 
 ROWS: dict[str, ProviderRow] = {
-    row.type: row for row in (ANTHROPIC, ANTHROPIC_COMPATIBLE, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, GEMINI)
+    row.type: row for row in (ANTHROPIC, ANTHROPIC_COMPATIBLE, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, GEMINI, OLLAMA)
 }
