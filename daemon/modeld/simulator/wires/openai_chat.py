@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 from urllib.parse import unquote
 
 import msgspec
@@ -12,7 +12,6 @@ from ..script import RefusalStep, Script, Step, Stop, TextStep, ThinkingStep, To
 from .contract import (
     Failure,
     Frame,
-    Kind,
     Operation,
     Peek,
     Rendered,
@@ -23,36 +22,8 @@ from .contract import (
     peek_body,
     refused_fields,
 )
+from .openai_shared import WORDING, failure_error, refuse
 
-_STATUS: dict[Kind, tuple[int, str, str | None]] = {
-    "rate_limit": (429, "requests", "rate_limit_exceeded"),
-    "overloaded": (503, "server_error", "slow_down"),
-    "server_error": (500, "server_error", None),
-    "bad_request": (400, "invalid_request_error", None),
-    "auth": (401, "invalid_request_error", "invalid_api_key"),
-    "forbidden": (403, "invalid_request_error", "unsupported_country_region_territory"),
-    "not_found": (404, "invalid_request_error", "model_not_found"),
-    "route_not_found": (404, "invalid_request_error", "unknown_url"),
-    "unprocessable": (422, "invalid_request_error", None),
-    "too_large": (413, "invalid_request_error", "request_too_large"),
-    "quota": (429, "insufficient_quota", "insufficient_quota"),
-    "context_overflow": (400, "invalid_request_error", "context_length_exceeded"),
-}
-_WORDING: dict[Kind, str] = {
-    "rate_limit": "Rate limit reached for {model} on requests per min (RPM): Limit 3, Used 3. Please try again later.",
-    "overloaded": "The server is currently overloaded with other requests. Please try again later.",
-    "server_error": "The server had an error while processing your request. Sorry about that!",
-    "bad_request": "We could not parse the JSON body of your request.",
-    "auth": "Incorrect API key provided. You can find your API key at https://platform.openai.com/account/api-keys.",
-    "forbidden": "Country, region, or territory not supported",
-    "not_found": "The model `{model}` does not exist or you do not have access to it.",
-    "route_not_found": "Invalid URL",
-    "unprocessable": "The request is well formed but cannot be processed.",
-    "too_large": "The request is larger than the maximum size.",
-    "quota": "You exceeded your current quota, please check your plan and billing details.",
-    "context_overflow": "This model's maximum context length is 128000 tokens. However, your messages resulted in 250000 tokens. "
-    "Please reduce the length of the messages.",
-}
 _FINISHES: dict[Stop, str] = {
     "end_turn": "stop",
     "max_tokens": "length",
@@ -92,7 +63,7 @@ class _OpenAiChat:
         try:
             body = msgspec.json.decode(call.body, type=Json)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            raise Refused("bad_request", _WORDING["bad_request"]) from None
+            raise Refused("bad_request", WORDING["bad_request"]) from None
         if not isinstance(body.get("model"), str) or not body["model"]:
             raise Refused("bad_request", "you must provide a model parameter")
         _check_messages(body)
@@ -124,11 +95,11 @@ class _OpenAiChat:
         return encode_json(body)
 
     def failure(self, failure: Failure, ask: Ask | None, request_id: str) -> Rendered:
-        status, body = _failure_body(failure, ask)
-        return Rendered(status, encode_json(body), [("x-request-id", request_id)])
+        status, error = failure_error(failure, ask)
+        return Rendered(status, encode_json({"error": error}), [("x-request-id", request_id)])
 
     def failure_frame(self, failure: Failure, request_id: str) -> Frame:
-        return Frame("", encode_json(_failure_body(failure, None)[1]))
+        return Frame("", encode_json({"error": failure_error(failure, None)[1]}))
 
     def noise(self) -> Frame:
         head: Json = {"id": "chatcmpl-noise", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
@@ -248,34 +219,23 @@ def _usage(script: Script, ask: Ask) -> Json:
     }
 
 
-def _failure_body(failure: Failure, ask: Ask | None) -> tuple[int, Json]:
-    status, kind, code = _STATUS[failure.kind]
-    message = failure.message or _WORDING[failure.kind].replace("{model}", ask.model if ask else "unknown")
-    error = {"message": message, "type": kind, "param": failure.param, "code": (failure.code or code) or None}
-    return failure.status or status, {"error": error}
-
-
 # ---- requests
-
-
-def _refuse(message: str, param: str | None = None, code: str | None = None) -> NoReturn:
-    raise Refused("bad_request", message, param=param, code=code)
 
 
 def _check_messages(body: Json) -> None:
     messages = body.get("messages")
     if messages is None:
-        _refuse("Missing required parameter: 'messages'.", "messages", "missing_required_parameter")
+        refuse("Missing required parameter: 'messages'.", "messages", "missing_required_parameter")
     if not isinstance(messages, list):
-        _refuse("Invalid type for 'messages': expected an array of objects.", "messages", "invalid_type")
+        refuse("Invalid type for 'messages': expected an array of objects.", "messages", "invalid_type")
     if not messages:
-        _refuse("Invalid 'messages': empty array. Expected an array with minimum length 1.", "messages", "empty_array")
+        refuse("Invalid 'messages': empty array. Expected an array with minimum length 1.", "messages", "empty_array")
     open_calls: list[str] = []
     for index, message in enumerate(cast("list[Json]", messages)):
         _check_message(message, index)
         if message["role"] == "tool":
             if message.get("tool_call_id") not in open_calls:
-                _refuse(
+                refuse(
                     "Invalid parameter: messages with role 'tool' must be a response to a preceding message with 'tool_calls'.",
                     f"messages.[{index}].role",
                 )
@@ -288,7 +248,7 @@ def _check_messages(body: Json) -> None:
 
 def _check_answered(open_calls: list[str], index: int) -> None:
     if open_calls:
-        _refuse(
+        refuse(
             "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
             f"The following tool_call_ids did not have response messages: {', '.join(open_calls)}",
             f"messages.[{index}].role",
@@ -298,61 +258,61 @@ def _check_answered(open_calls: list[str], index: int) -> None:
 def _check_message(message: Any, index: int) -> None:
     where = f"messages[{index}]"
     if not isinstance(message, dict) or cast(Json, message).get("role") not in _ROLES:
-        _refuse(f"Invalid value for '{where}.role'. Supported values are: {', '.join(_ROLES)}.", f"{where}.role", "invalid_value")
+        refuse(f"Invalid value for '{where}.role'. Supported values are: {', '.join(_ROLES)}.", f"{where}.role", "invalid_value")
     one = cast(Json, message)
     content = one.get("content")
     calls = one.get("tool_calls")
     if content is None and not calls and not one.get("refusal") and not one.get("function_call"):
-        _refuse("Invalid value for 'content': expected a string, got null.", f"{where}.content", "invalid_type")
+        refuse("Invalid value for 'content': expected a string, got null.", f"{where}.content", "invalid_type")
     if content is not None and not isinstance(content, str | list):
-        _refuse(f"Invalid type for '{where}.content': expected a string or an array.", f"{where}.content", "invalid_type")
+        refuse(f"Invalid type for '{where}.content': expected a string or an array.", f"{where}.content", "invalid_type")
     if calls == []:
-        _refuse(f"Invalid '{where}.tool_calls': empty array.", f"{where}.tool_calls", "empty_array")
+        refuse(f"Invalid '{where}.tool_calls': empty array.", f"{where}.tool_calls", "empty_array")
     for place, call in enumerate(cast("list[Json]", calls or [])):
         if not isinstance(cast(Json, call.get("function") or {}).get("arguments"), str):
             param = f"{where}.tool_calls[{place}].function.arguments"
-            _refuse(f"Invalid type for '{param}': expected a string.", param, "invalid_type")
+            refuse(f"Invalid type for '{param}': expected a string.", param, "invalid_type")
 
 
 def _check_tools(body: Json) -> None:
     tools = body.get("tools")
     if tools == []:
-        _refuse("Invalid 'tools': empty array. Expected an array with minimum length 1.", "tools", "empty_array")
+        refuse("Invalid 'tools': empty array. Expected an array with minimum length 1.", "tools", "empty_array")
     if not tools:
         for name in _ONLY_WITH_TOOLS:
             if body.get(name) not in (None, "none"):
-                _refuse(f"Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.", name)
+                refuse(f"Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.", name)
     for index, tool in enumerate(cast("list[Json]", tools or [])):
         function = cast(Json, tool.get("function") or {})
         if tool.get("type") == "function" and not _FUNCTION_NAME.match(str(function.get("name", ""))):
             param = f"tools[{index}].function.name"
-            _refuse(f"Invalid '{param}': string does not match pattern '^[a-zA-Z0-9_-]+$'.", param, "invalid_value")
+            refuse(f"Invalid '{param}': string does not match pattern '^[a-zA-Z0-9_-]+$'.", param, "invalid_value")
 
 
 def _check_parameters(body: Json, refused: frozenset[str]) -> None:
     for name in refused & body.keys():
         if name == "max_tokens":
-            _refuse(
+            refuse(
                 "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
                 name,
                 "unsupported_parameter",
             )
         if name == "temperature" and body[name] == 1:
             continue
-        _refuse(f"Unsupported parameter: '{name}' is not supported with this model.", name, "unsupported_parameter")
+        refuse(f"Unsupported parameter: '{name}' is not supported with this model.", name, "unsupported_parameter")
     if body.get("max_tokens") is not None and body.get("max_completion_tokens") is not None:
         message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
-        _refuse(message, "max_tokens", "invalid_parameter_combination")
+        refuse(message, "max_tokens", "invalid_parameter_combination")
     if body.get("stream_options") is not None and not body.get("stream"):
-        _refuse("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
+        refuse("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
     for name, high in (("temperature", 2), ("top_p", 1)):
         value = body.get(name)
         if isinstance(value, int | float) and not 0 <= value <= high:
-            _refuse(f"Invalid '{name}': expected a value between 0 and {high}, but got {value} instead.", name)
+            refuse(f"Invalid '{name}': expected a value between 0 and {high}, but got {value} instead.", name)
     if isinstance(body.get("stop"), list) and len(body["stop"]) > 4:
-        _refuse("Invalid 'stop': array too long. Expected an array with maximum length 4.", "stop", "array_above_max_length")
+        refuse("Invalid 'stop': array too long. Expected an array with maximum length 4.", "stop", "array_above_max_length")
     if _format_of(body).get("type") == "json_object" and b"json" not in encode_json(body["messages"]).lower():
-        _refuse(
+        refuse(
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.", "messages"
         )
 
