@@ -65,6 +65,7 @@ def test_keys_and_addresses() -> None:
     assert known.items() <= default_key_env().items()
     assert (row_of("anthropic").key_header, row_of("anthropic").key_prefix) == ("x-api-key", "")
     assert (row_of("openai").key_header, row_of("openai").key_prefix) == ("authorization", "Bearer ")
+    assert (row_of("gemini").key_header, row_of("gemini").key_prefix) == ("x-goog-api-key", "")
     assert row_of("openai-compatible").base_url == ""
 
 
@@ -163,6 +164,46 @@ def test_responses_models(name: str) -> None:
     assert (q.stop, q.tools_with_reasoning, q.reasoning_bound_to_model) == (False, True, True)
 
 
+TO_HIGH = ("minimal", *LOW_TO_HIGH)
+# name: thinking, on by default, can be off, budget, efforts, stand-in, media in results, schema with tools, min. cache
+GEMINIS = {
+    "gemini-4-argon": ("effort", True, False, (1, 65_536), LOW_TO_HIGH, True, True, True, 4_096),
+    "gemini-4-hydrogen": ("effort", True, False, (1, 65_536), (*LOW_TO_HIGH, "xhigh"), True, True, True, 4_096),
+    "gemini-3.8-flash": ("effort", True, False, (1, 65_536), LOW_TO_HIGH, True, True, True, 4_096),
+    "gemini-3.6-flash": ("effort", True, False, (1, 65_536), TO_HIGH, True, True, True, 4_096),
+    "gemini-3.8-flash-lite": ("effort", True, False, (1, 65_536), TO_HIGH, True, True, True, 4_096),
+    "gemini-flash-latest": ("effort", True, False, (1, 65_536), LOW_TO_HIGH, True, True, True, 4_096),
+    "gemini-3.1-pro-preview": ("effort", True, False, (1, 65_536), LOW_TO_HIGH, True, True, True, 4_096),
+    "gemini-3-pro-preview": ("effort", True, False, (1, 65_536), ("low", "high"), True, True, True, 4_096),
+    "gemini-3-flash-preview": ("effort", True, False, (1, 65_536), TO_HIGH, True, True, True, 1_024),
+    "gemini-2.5-pro": ("budget", True, False, (128, 32_768), (), False, False, False, 4_096),
+    "gemini-2.5-flash-preview-09-2025": ("budget", True, True, (1, 24_576), (), False, False, False, 1_024),
+    "gemini-2.5-flash-lite": ("budget", False, True, (512, 24_576), (), False, False, False, 1_024),
+    "gemini-2.5-flash-image": ("none", False, True, None, (), False, False, False, 1_024),
+    "gemini-2.0-flash": ("none", False, True, None, (), False, False, False, None),
+    "gemini-1.5-flash": ("none", False, True, None, (), False, False, False, None),
+    "gemma-3-27b-it": ("none", False, True, None, (), False, False, False, None),
+    "tunedModels/mine": ("effort", True, True, (1, 65_536), TO_HIGH, True, True, True, None),
+}
+
+
+@pytest.mark.parametrize("name", GEMINIS)
+def test_gemini_models(name: str) -> None:
+    found = facts("gemini", name)
+    q = found.quirks
+    assert GEMINIS[name] == (
+        q.thinking,
+        q.thinking_default_on,
+        q.thinking_can_be_off,
+        q.thinking_budget,
+        q.efforts,
+        q.stand_in_signature is not None,
+        q.media_in_tool_results,
+        q.schema_with_tools,
+        found.limits.min_cache_tokens,
+    )
+
+
 @pytest.mark.parametrize(
     ("type_name", "name", "lacks", "has"),
     [
@@ -182,6 +223,9 @@ def test_responses_models(name: str) -> None:
         ),
         ("anthropic", "claude-opus-5-5", "forced_tool_choice thinking_off sampling", "structured_output files"),
         ("anthropic", "claude-3-5-haiku-20241022", "thinking structured_output", "thinking_off tools"),
+        ("gemini", "gemini-2.5-pro", "thinking_off", "thinking count_tokens json_object images audio files tool_result_media"),
+        ("gemini", "gemma-3-27b-it", "tools structured_output thinking audio", "images system_prompt"),
+        ("gemini", "gemini-3-pro-image", "tools structured_output", "images thinking"),
         ("openai-compatible", "whatever", "", "tools images audio files thinking thinking_off sampling json_object"),
         ("anthropic-compatible", "whatever", "json_object audio", "tools images files thinking sampling forced_tool_choice"),
     ],
@@ -236,6 +280,8 @@ def test_a_dated_snapshot_is_its_model() -> None:
         ("openai", "GPT-5.6", (4, 20, 0.4, 5, None)),
         ("openai", "gpt-4o-mini", (0.15, 0.6, 0.075, None, None)),
         ("openai", "gpt-4o-2024-05-13", (5, 15, None, None, None)),
+        ("gemini", "gemini-2.5-pro", (1.25, 10, 0.125, None, None)),
+        ("gemini", "gemini-3.8-flash", (0.75, 3.75, 0.075, None, None)),
         ("anthropic", "claude-opus-9", None),
         ("openai", "gpt", None),
         ("openai-compatible", "gpt-6.1-sol", None),

@@ -76,8 +76,10 @@ def test_it_writes_a_config_for_every_wire_and_model(tmp_path: Path) -> None:
 
 def test_without_a_file_it_prints_a_config_to_paste() -> None:
     with running("--port", "0") as process:
-        lines = [first_line(process) for _ in range(2)]
-        assert lines[1].strip().endswith("/v1")
+        urls = [first_line(process).split()[1] for _ in all_wires()]
+        assert [url.rpartition("/")[2] for url in urls if "/v1" in url] == [
+            wire.example_base_path[1:] for wire in all_wires() if wire.example_base_path
+        ]
         process.send_signal(signal.SIGTERM)
         assert process.stdout is not None
         out = process.stdout.read()  # not communicate(), which would lose what readline has read ahead

@@ -5,6 +5,7 @@ A `thoughtSignature` may stand on any part, also on an empty text at the end, an
 only the end of a text was signed, `signed_from` says where that part began.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from modeld_protocol.content import AudioBlock, Base64Source, FileBlock, ImageBlock, MediaBlock, OpaqueBlock, ProviderRaw
@@ -103,10 +104,10 @@ class AnswerReader:
         said something."""
         alive = False
         if chunk.candidates:
-            for place, candidate in enumerate(chunk.candidates):
+            for candidate in chunk.candidates:
                 if not candidate.index:  # others are not ours: `candidateCount` is never sent
                     alive = True
-                    self._take_candidate(candidate, source, place)
+                    self._take_candidate(candidate, chunk, source)
         if chunk.usage_metadata is not None and counts_anything(chunk.usage_metadata):
             self._usage = chunk.usage_metadata  # read at the end: it comes with every chunk
             alive = True
@@ -118,16 +119,17 @@ class AnswerReader:
             alive = True
         return alive
 
-    def _take_candidate(self, candidate: Candidate, source: bytes | dict[str, Any], place: int) -> None:
+    def _take_candidate(self, candidate: Candidate, chunk: Chunk, source: bytes | dict[str, Any]) -> None:
         content = candidate.content
         if content is not None and content.parts:
             self.said = True
-            for number, part in enumerate(content.parts):
-                if part.text is None or part.thought or part.thought_signature or self._partial is not None:
-                    self._take_part(part, source, place, number)
-                elif part.text:  # most of every stream
+            for part in content.parts:
+                text = part.text
+                if text is None or part.thought or part.thought_signature or self._partial is not None:
+                    self._take_part(part, candidate, chunk, source)
+                elif text:  # most of every stream
                     self._thinking = False
-                    self._text(part.text)
+                    self._text(text)
         if candidate.finish_reason:
             self.said = True
             self._finish_reason = candidate.finish_reason
@@ -135,13 +137,13 @@ class AnswerReader:
             if candidate.continuation_token:
                 self._whole(OpaqueBlock({**self._origin, "continuationToken": candidate.continuation_token}))
 
-    def _take_part(self, part: Part, source: bytes | dict[str, Any], place: int, number: int) -> None:
+    def _take_part(self, part: Part, candidate: Candidate, chunk: Chunk, source: bytes | dict[str, Any]) -> None:
         if part.function_call is not None:
             self._take_call(part.function_call, part.thought_signature)
             return
         self._end_partial()
         if part.text is None:
-            self._take_other(_raw_part(source, place, number))
+            self._take_other(_raw_part(part, candidate, chunk, source))
         elif part.thought:
             self._take_thought(part.text, part.thought_signature)
         elif part.thought_signature:
@@ -272,16 +274,22 @@ class AnswerReader:
         return "content_filter"
 
 
-def _raw_part(source: bytes | dict[str, Any], place: int, number: int) -> dict[str, Any]:
+def _raw_part(part: Part, candidate: Candidate, chunk: Chunk, source: bytes | dict[str, Any]) -> dict[str, Any]:
     """A part as it came, with all of its members; nothing where it can't be read."""
     try:
         value: Any = parse_json(source)[0] if isinstance(source, bytes) else source
     except ValueError:
         return {}
+    place = _place(chunk.candidates or [], candidate)
     candidates = objects(value.get("candidates"))
     content = candidates[place].get("content") if place < len(candidates) else None
     parts = objects(content.get("parts")) if is_object(content) else []
+    number = _place(candidate.content.parts or [], part) if candidate.content is not None else 0
     return parts[number] if number < len(parts) else {}
+
+
+def _place(items: Sequence[object], wanted: object) -> int:
+    return next(place for place, item in enumerate(items) if item is wanted)
 
 
 def _media_block(part: dict[str, Any]) -> MediaBlock | None:
