@@ -79,6 +79,10 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     """Another model of the same provider can't take the reasoning."""
     tool_choices: tuple[str, ...] = ("none", "auto", "required", "tool")
     """The choices that have a word on this provider's wire."""
+    parallel_tool_calls: bool | None = None
+    """What to say of parallel calls where the client says nothing."""
+    prefill_mark: Literal["partial", "prefix"] | None = None
+    """The flag of a last assistant message that is to be continued."""
     tool_ids: Literal["portable", "verbatim"] = "portable"
     """`verbatim`: ids of tool calls go back as they came, whatever they hold."""
     schema_with_tools: bool = True

@@ -1,9 +1,13 @@
 """The history as Chat Completions messages.
 
-What this wire can't say is projected or left out with a warning: reasoning has no field, tool results are text, their
-media follow in a user message, an error is a word at their beginning.
+What this wire can't say is projected or left out with a warning: tool results are text, their media follow in a user
+message, an error is a word at their beginning. What becomes of reasoning is `replay`'s.
 https://developers.openai.com/api/reference/resources/chat/subresources/completions/methods/create (2026-11-20)
 """
+
+from typing import NamedTuple
+
+from msgspec import UNSET
 
 from modeld_protocol.content import (
     AudioBlock,
@@ -19,24 +23,33 @@ from modeld_protocol.content import (
     ThinkingBlock,
     ToolResultBlock,
     ToolUseBlock,
+    UrlSource,
 )
 from modeld_protocol.request import CanonicalRequest
 
 from ...failure import ProviderFailure
 from ...spec import Quirks
-from ...tool_ids import wire_tool_id
+from ...tool_ids import PREFIX, wire_tool_id
 from ..openai_shared.inline_media import DETAILS
 from ..openai_shared.notes import Notes
 from ..openai_shared.words import BETWEEN, drop_block, json_text, system_words, text_of
 from .parts import Part, encode_media
+from .replay import Replay
 from .types import ChatMessage, ToolCall, ToolCallFunction
 
 _MEDIA = (ImageBlock, AudioBlock, FileBlock)
 
 
-def encode_messages(request: CanonicalRequest, quirks: Quirks, notes: Notes) -> list[ChatMessage]:
+class History(NamedTuple):
+    """The messages, and those of them which clients asked for a cache marker."""
+
+    messages: list[ChatMessage]
+    marked: list[ChatMessage]
+
+
+def encode_messages(request: CanonicalRequest, quirks: Quirks, notes: Notes, replay: Replay) -> History:
     """The system prompt and the history. Raises ProviderFailure for blocks where this wire can't have them."""
-    return _History(quirks, notes).encode(request)
+    return _History(quirks, notes, replay).encode(request)
 
 
 class _Run:
@@ -58,12 +71,16 @@ class _Run:
 
 
 class _History:
-    def __init__(self, quirks: Quirks, notes: Notes) -> None:
+    def __init__(self, quirks: Quirks, notes: Notes, replay: Replay) -> None:
         self._system_role = quirks.system_role
         self._system_anywhere = quirks.mid_conversation_system
+        self._verbatim_ids = quirks.tool_ids == "verbatim"
+        self._image_urls = quirks.image_urls
         self._notes = notes
+        self._replay = replay
+        self._marked: list[ChatMessage] = []
 
-    def encode(self, request: CanonicalRequest) -> list[ChatMessage]:
+    def encode(self, request: CanonicalRequest) -> History:
         given = request.messages
         messages = [Message("user", given)] if isinstance(given, str) else given
         encoded: list[ChatMessage] = []
@@ -74,16 +91,23 @@ class _History:
         for number in range(start, len(messages)):
             message = messages[number]
             if message.role != "assistant":
+                before = (len(run.others), len(run.results))
                 self._encode_input(message, number, run)
+                if _asks_for_marker(message):
+                    self._marked += (run.others[before[0] :] or run.results[before[1] :])[-1:]
                 continue
             if run.results or run.others:
+                if any(one.role == "user" for one in run.others):
+                    self._replay.next_turn()
                 run.move_to(encoded)
                 run = _Run()
             answer = self._encode_answer(message, number)
             if answer is not None:
                 encoded.append(answer)
+                if _asks_for_marker(message):
+                    self._marked.append(answer)
         run.move_to(encoded)
-        return encoded
+        return History(encoded, self._marked)
 
     # ---- user, tool and later system messages
 
@@ -110,7 +134,7 @@ class _History:
             if isinstance(block, ToolResultBlock):
                 run.results.append(self._encode_result(block, path, run))
             elif isinstance(block, _MEDIA):
-                self._check_detail(block, path)
+                self._check_media(block, path)
                 parts.append(encode_media(block, path))
             elif isinstance(block, TextBlock | RefusalBlock | JsonBlock):
                 text = json_text(block.value) if isinstance(block, JsonBlock) else block.text
@@ -126,7 +150,10 @@ class _History:
         else:
             run.others.append(ChatMessage("user", parts))
 
-    def _check_detail(self, block: ImageBlock | AudioBlock | FileBlock, path: str) -> None:
+    def _check_media(self, block: ImageBlock | AudioBlock | FileBlock, path: str) -> None:
+        source = block.source
+        if not self._image_urls and isinstance(source, UrlSource) and source.url[:4].lower() == "http":
+            raise ProviderFailure("capability_mismatch", f"{path}: this provider fetches no URLs; give the image as base64")
         if block.detail is not None and not (isinstance(block, ImageBlock) and block.detail in DETAILS):
             self._notes.add("parameter_ignored", "this detail is unknown to this wire; it was left out", path)
 
@@ -136,7 +163,7 @@ class _History:
         if block.is_error:
             text = f"Error: {text}" if text else "Error"
             self._notes.add("content_projected", "this wire has no is_error; the result's text says so", path)
-        return ChatMessage("tool", text, tool_call_id=wire_tool_id(block.tool_use_id))
+        return ChatMessage("tool", text, tool_call_id=self._tool_id(block.tool_use_id))
 
     def _result_text(self, blocks: list[ResultBlock], path: str, run: _Run) -> str:
         texts: list[str] = []
@@ -147,44 +174,49 @@ class _History:
                 texts.append(json_text(block.value))
             else:
                 inner = f"{path}.content[{place}]"
-                self._check_detail(block, inner)
+                self._check_media(block, inner)
                 run.attached.append(encode_media(block, inner))
                 texts.append(f"[attachment {len(run.attached)} of the next user message]")
                 self._notes.add("content_projected", "tool results are text on this wire; media follow in a user message", inner)
         return BETWEEN.join(texts)
+
+    def _tool_id(self, canonical_id: str) -> str:
+        return (canonical_id.removeprefix(PREFIX) or canonical_id) if self._verbatim_ids else wire_tool_id(canonical_id)
 
     # ---- assistant messages
 
     def _encode_answer(self, message: Message, number: int) -> ChatMessage | None:
         """None where nothing is left to say: this wire refuses an assistant message without content and calls."""
         content = message.content
-        if isinstance(content, str):
-            return ChatMessage("assistant", content) if content else None
-        if len(content) == 1 and isinstance(content[0], TextBlock):
-            return ChatMessage("assistant", content[0].text) if content[0].text else None
+        if isinstance(content, str) or (len(content) == 1 and isinstance(content[0], TextBlock)):
+            text = text_of(message, number, self._notes)
+            return self._replay.lead([], ChatMessage("assistant", text) if text else None, calls=False)
         texts: list[str] = []
         calls: list[ToolCall] = []
+        thoughts: list[tuple[ThinkingBlock | RedactedThinkingBlock, str]] = []
         for place, block in enumerate(content):
             if isinstance(block, TextBlock | RefusalBlock):
                 texts.append(block.text)
             elif isinstance(block, ToolUseBlock):
-                calls.append(ToolCall(wire_tool_id(block.id), ToolCallFunction(block.name, json_text(block.input))))
+                calls.append(ToolCall(self._tool_id(block.id), ToolCallFunction(block.name, json_text(block.input))))
+            elif isinstance(block, ThinkingBlock | RedactedThinkingBlock):
+                thoughts.append((block, f"messages[{number}].content[{place}]"))
             elif isinstance(block, JsonBlock):
                 texts.append(json_text(block.value))
             else:
                 self._leave_out(block, f"messages[{number}].content[{place}]")
         text = "".join(texts)
-        if calls:
-            return ChatMessage("assistant", text or None, tool_calls=calls)
-        return ChatMessage("assistant", text) if text else None
+        answer = ChatMessage("assistant", text or None, tool_calls=calls or UNSET) if text or calls else None
+        return self._replay.lead(thoughts, answer, calls=bool(calls))
 
     def _leave_out(self, block: object, path: str) -> None:
-        # A quirk that sends reasoning back (reasoning_content, reasoning, reasoning_details) would begin here.
-        if isinstance(block, ThinkingBlock | RedactedThinkingBlock):
-            self._notes.add("content_dropped", "this wire has no field for reasoning; it was left out", path)
-        elif isinstance(block, OpaqueBlock):
+        if isinstance(block, OpaqueBlock):
             self._notes.add("content_dropped", "another provider's own block can't be sent on this wire; it was left out", path)
         elif isinstance(block, ToolResultBlock):
             raise ProviderFailure("invalid_request", f"{path}: tool_result belongs into a tool or user message; move it there")
         else:
             drop_block(block, path, self._notes)
+
+
+def _asks_for_marker(message: Message) -> bool:
+    return message.metadata is not None and message.metadata.get("cache") is True

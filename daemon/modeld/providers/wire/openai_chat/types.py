@@ -139,6 +139,8 @@ class ChatMessage(msgspec.Struct):
     reasoning: str | UnsetType = UNSET
     reasoning_details: list[Any] | UnsetType = UNSET
     encrypted_content: str | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
+    prefix: bool | UnsetType = UNSET
 
 
 class StreamOptions(msgspec.Struct):
@@ -163,6 +165,7 @@ class ChatRequest(msgspec.Struct):
     stop: list[str] | UnsetType = UNSET
     reasoning_effort: str | UnsetType = UNSET
     prompt_cache_key: str | UnsetType = UNSET
+    prompt_cache_options: dict[str, Any] | UnsetType = UNSET
     seed: int | UnsetType = UNSET
     logit_bias: dict[str, int] | UnsetType = UNSET
     frequency_penalty: float | UnsetType = UNSET
