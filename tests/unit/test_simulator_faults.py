@@ -111,7 +111,8 @@ NOT_HTTP = {"double_content_length", "lying_content_length", "header_flood", "in
 def test_status_faults(fault: str, wire: SimWire, stream: bool) -> None:
     plan = planned(fault, wire, stream=stream)
     response = read(plan)
-    assert (response.status, plan.status, response.complete, plan.ending) == (STATUSES[fault],) * 2 + (True, "keep")
+    status = 400 if (fault, wire.name) == ("not_found", "openai-responses") else STATUSES[fault]
+    assert (response.status, plan.status, response.complete, plan.ending) == (status, status, True, "keep")
 
 
 @pytest.mark.parametrize(("fault", "wire", "stream"), list(product(FAULTS, WIRES, (False, True))), ids=str)
@@ -161,7 +162,8 @@ def test_raw_bytes_are_on_the_wire(fault: str, raw: bytes, wire: SimWire) -> Non
     assert raw in body
     frames = data_frames(body, wire.framing)
     if fault != "bom":
-        assert sum(raw in frame for frame in frames) == 1
+        times = sum(raw in frame for frame in frames)
+        assert times == 1 if wire.name != "openai-responses" else times > 1  # where whole parts and items repeat their deltas
 
 
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
