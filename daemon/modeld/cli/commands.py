@@ -20,6 +20,9 @@ def run(arguments: list[str], place: int) -> int:
         from ..simulator.command import run as simulate
 
         return simulate(arguments[place + 1 :])
+    if arguments[place] in ("record", "replay"):  # these have their own parsers too
+        module = importlib.import_module(f".{arguments[place]}", __package__)
+        return int(module.run([*arguments[:place], *arguments[place + 1 :]]))
     options = parser().parse_args(arguments)
     try:
         module = importlib.import_module(f".{options.command}", __package__)

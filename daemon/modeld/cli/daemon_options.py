@@ -11,7 +11,7 @@ LEVELS = ("debug", "info", "warning", "error", "off")
 _GROUPS = {
     "Talk to models": ("ask", "chat", "demo"),
     "Look around": ("models", "status", "usage", "doctor"),
-    "The rest": ("stop", "simulate", "schema"),
+    "The rest": ("stop", "simulate", "record", "replay", "schema"),
 }
 
 

@@ -10,6 +10,8 @@ COMMANDS = {
     "usage": "what calls cost",
     "doctor": "check this installation and say what to mend",
     "simulate": "a provider on this machine to test agents against",
+    "record": "run a session and keep what providers say as cassettes",
+    "replay": "serve cassettes as a provider on this machine",
     "schema": "write the JSON Schemas of the protocol",
 }
 

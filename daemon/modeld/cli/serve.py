@@ -6,13 +6,15 @@ import os
 import sys
 from typing import NoReturn
 
+from modeld_protocol.endpoint import token_path
+
 from .. import app, limits
 from ..config.load import render
 from ..config.locations import config_place, state_dir
 from ..config.reload import ConfigRefused, ConfigSource
 from ..credentials.redact import Redactor
 from ..observe.log import configure
-from ..server.instance import Instance, InstanceError, claim
+from ..server.instance import Instance, InstanceError, claim, prepare_directory
 from ..server.listener import ListenError, parse_loopback_address
 from ..server.peer import load_token
 from ..server.process import harden_process, raise_open_files
@@ -32,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     configure(options.log_level, sys.stderr, redactor)
     place = config_place(options.config, os.environ)
     try:
-        if options.tcp:
+        if options.tcp is not None:
             parse_loopback_address(options.tcp)
         source = ConfigSource.open(place, surroundings())
         _print_problems(source)
@@ -69,8 +71,10 @@ async def _shared(settings: app.Options, source: ConfigSource, redactor: Redacto
     daemon.listener.start_unix(instance.socket)
     print(f"modeld listens on {instance.path}", file=sys.stderr)
     if settings.tcp:
-        address = daemon.listener.start_tcp(settings.tcp, load_token(os.path.dirname(instance.path)))
-        print(f"modeld listens on {address}; the token is in {os.path.dirname(instance.path)}/token", file=sys.stderr)
+        token = token_path(os.environ)
+        prepare_directory(str(token.parent))
+        address = daemon.listener.start_tcp(settings.tcp, load_token(str(token.parent)))
+        print(f"modeld listens on {address}; the token is in {token}", file=sys.stderr)
     await daemon.serve()
     await _end_tasks()
     return 0

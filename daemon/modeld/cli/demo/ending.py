@@ -29,9 +29,8 @@ def _keys() -> list[str]:
 
 
 def _config(path: Path) -> list[str]:
-    return [
-        f"Config: {path}" if path.exists() else f"Config: {path} (not there, and not needed while keys are in the environment)"
-    ]
+    missing = [] if path.exists() else ["  (not there, and not needed while keys are in the environment)"]
+    return [f"Config: {path}", *missing]
 
 
 def _ollama(path: Path) -> list[str]:
