@@ -12,7 +12,8 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit code."""
-    if "--stdio" in arguments and "--isolated" not in arguments and not {"-h", "--help", "--version"}.intersection(arguments):
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments  # behind it is another command
+    if "--stdio" in own and "--isolated" not in own and not {"-h", "--help", "--version"}.intersection(own):
         from .cli import stdio
 
         return stdio.run(arguments)
