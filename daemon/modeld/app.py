@@ -1,6 +1,7 @@
 """The daemon: the one place where its parts are made and joined, and its life from start to drain."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -30,6 +31,7 @@ from .server.listener import Listener
 from .server.router import Router
 
 _log = logger("daemon")
+_DRAIN_LOOK_S = 0.01  # how often a draining daemon looks whether something still runs
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -130,9 +132,10 @@ class Daemon:
 
     async def _until_quiet(self, patience_s: float) -> None:
         """Wait until nothing runs, for so long at most; a second request to stop ends the wait."""
-        deadline = self.clock.monotonic() + patience_s
-        while self._running() and not self._forced.is_set() and self.clock.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        deadline_s = self.clock.monotonic() + patience_s
+        while self._running() and not self._forced.is_set() and self.clock.monotonic() < deadline_s:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._forced.wait(), _DRAIN_LOOK_S)
 
     def _running(self) -> int:
         """Requests that wait for their answer, or calls without a client, whichever are more."""
