@@ -122,8 +122,10 @@ class _Gemini:
         route = _ROUTE.fullmatch(path)
         if route is not None:
             return _METHODS.get(route["method"]) if method == "POST" else None
-        # `/v1/models` is others' path too; this API is at home under v1beta.
-        listed = _MODELS.fullmatch(path) if method == "GET" and not path.startswith("/v1/") else None
+        # `/v1/models` is others' path too: the key's header tells them apart.
+        if method != "GET" or (path.startswith("/v1/") and "x-goog-api-key" not in headers):
+            return None
+        listed = _MODELS.fullmatch(path)
         return None if listed is None else "get_model" if listed["model"] else "list_models"
 
     def peek(self, call: Call) -> Peek | None:
@@ -450,12 +452,14 @@ def _check_signatures(parts: list[Json], place: int) -> None:
 
 
 def _is_ours(signature: Any, part: Json) -> bool:
+    """Both alphabets of base64 are one here: the official SDK sends the other one than it was given."""
     call = part.get("functionCall")
+    given = str(signature).replace("-", "+").replace("_", "/")
     if isinstance(call, dict):
         held = cast(Json, call)
-        return signature == sign([held.get("name"), held.get("args") or {}])
+        return given == sign([held.get("name"), held.get("args") or {}])
     try:
-        return base64.b64decode(str(signature), altchars=b"-_" if re.search("[-_]", str(signature)) else None) != b""
+        return base64.b64decode(given, validate=True) != b""
     except (binascii.Error, ValueError):
         return False
 
