@@ -440,6 +440,26 @@ async def test_no_key_is_ever_shown(simulator: Simulator, tmp_path: Path, source
         assert FILE_KEY[10:26] not in text
 
 
+@pytest.mark.parametrize(
+    ("streams", "reloads"), [(20, 30), pytest.param(200, 100, marks=pytest.mark.nightly)], ids=["quick", "nightly"]
+)
+async def test_reloads_under_load(running: Running, streams: int, reloads: int) -> None:
+    asked = {"model": "openai:sim-slow-60", "messages": "x"}
+    peers = [await running.daemon.peer() for _ in range(4)]
+    ids = [
+        (peer, peer.request("model/stream", {**asked, "request_id": f"s{n}"}), f"s{n}")
+        for n in range(streams // 4)
+        for peer in peers
+    ]
+    for number in range(reloads):
+        running.write(running.text("sim-slow-60", f"model-{number}") if number % 3 else BROKEN)
+        await asyncio.sleep(0.01)
+    running.write(running.text("sim-slow-60", "model-last"))
+    await running.until_models("sim-slow-60", "model-last")
+    for peer, number, request_id in ids:
+        check_stream(await peer.reply(number, 30, request_id), "end_turn")
+
+
 @pytest.mark.nightly
 async def test_a_thousand_reloads_leak_nothing(running: Running) -> None:
     memory: list[int] = []
