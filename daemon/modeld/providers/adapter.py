@@ -52,7 +52,7 @@ class WireAdapter:
             raise ProviderFailure(
                 "capability_mismatch", f"{self.name} has no token-count endpoint; model/estimateTokens counts locally"
             )
-        return self._link.wire.decode_count(await self._link.fetch(encoded, env))
+        return await self._link.fetch(encoded, env, self._link.wire.decode_count)
 
     async def discover_models(self, env: Mapping[str, str]) -> list[DiscoveredModel]:
         """See ProviderAdapter."""
@@ -62,7 +62,7 @@ class WireAdapter:
             encoded = self._link.wire.encode_discover(page)
             if encoded is None:
                 raise ProviderFailure("capability_mismatch", f"{self.name} has no model list")
-            models, page = self._link.wire.decode_discover(await self._link.fetch(encoded, env), self.name)
+            models, page = await self._link.fetch(encoded, env, lambda body: self._link.wire.decode_discover(body, self.name))
             found += models
             if not page:
                 break

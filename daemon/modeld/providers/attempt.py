@@ -115,7 +115,7 @@ class Attempt:
 
     def _note(self, exchange: Exchange) -> None:
         headers = exchange.headers
-        self._request_id = next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None)
+        self._request_id = self.link.scrub(next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None))
 
     def emit(self) -> None:
         """Hand on what the assembler made since the last read."""
@@ -188,7 +188,7 @@ class Attempt:
             warnings=[*self._encoded.warnings, *assembler.warnings, *cost_warnings],
             message_id=call.message_id,
             stop_sequence=assembler.stop_sequence,
-            served_model=assembler.served_model,
+            served_model=self.link.scrub(assembler.served_model),
             raw_provider_response=self._raw_response(),
         )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +17,8 @@ from ..upstream.headers import RequestRefused
 from ..upstream.retry import parse_retry_after, should_retry_header
 from .failure import ProviderFailure
 from .wire.contract import Encoded, Wire
+
+T = TypeVar("T")
 
 CredentialSource = Callable[[Mapping[str, str]], Awaitable[Credential | None]]
 """Resolves the adapter's key for one call; raises ProviderFailure (`not_configured`). None where no key is needed."""
@@ -74,12 +77,12 @@ class Link:
         except UpstreamError as error:
             raise unreachable(error, self.name, endpoint.origin) from error
 
-    async def fetch(self, encoded: Encoded, env: Mapping[str, str]) -> bytes:
-        """A small request outside of a call: no retries, whole body. Raises ProviderFailure."""
+    async def fetch(self, encoded: Encoded, env: Mapping[str, str], decode: Callable[[bytes], T]) -> T:
+        """What a small request outside of a call gives: no retries, whole body. Raises ProviderFailure."""
         try:
             async with asyncio.timeout(self.endpoint.timeout_s):
                 exchange = await self.open(encoded, await self.credentials(env), self.endpoint.timeout_s, stream=False)
-                return await self.read_whole(exchange)
+                return decode(await self.read_whole(exchange))
         except TimeoutError as error:
             raise ProviderFailure("network", f"{self.name} did not answer within {self.endpoint.timeout_s:g} s") from error
         except ProviderFailure as failure:
@@ -113,6 +116,11 @@ class Link:
         failure.message = bounded(self.redactor.scrub(failure.message), limits.MAX_PROVIDER_MESSAGE_CHARS)
         if failure.provider_message is not None:
             failure.provider_message = bounded(self.redactor.scrub(failure.provider_message), limits.MAX_PROVIDER_MESSAGE_CHARS)
+        failure.provider_request_id = self.scrub(failure.provider_request_id)
+
+    def scrub(self, name: str | None) -> str | None:
+        """A name that the provider chose, without any key."""
+        return name and self.redactor.scrub(name)
 
 
 def path_below(base_path: str, path: str) -> str:
