@@ -1,26 +1,26 @@
 """Options that several commands share, and where they point."""
 
 import os
+from typing import TYPE_CHECKING, Any, Protocol
 
 from modeld_protocol.endpoint import socket_path
 
 from .. import __version__
 
-TYPE_CHECKING = False  # as in typing, whose import the forwarder can do without
 if TYPE_CHECKING:
-    import argparse
+    import argparse  # the forwarder does without
     from pathlib import Path
-    from typing import Any, Protocol
-
-    class Options(Protocol):
-        """What `add_common` gives."""
-
-        socket: str | None
-        config: str | None
-        state_dir: str | None
 
 
-def add_common(parser: "argparse._ActionsContainer", *, default: "Any" = None) -> None:  # pyright: ignore[reportPrivateUsage]
+class Options(Protocol):
+    """What `add_common` gives."""
+
+    socket: str | None
+    config: str | None
+    state_dir: str | None
+
+
+def add_common(parser: "argparse._ActionsContainer", *, default: Any = None) -> None:  # pyright: ignore[reportPrivateUsage]
     """`--socket`, `--config`, `--state-dir`: which daemon, and what it is started with."""
     parser.add_argument("--socket", metavar="PATH", default=default, help="the daemon's Unix socket")
     parser.add_argument("--config", metavar="FILE", default=default, help="models.yaml (also MODELD_CONFIG)")
