@@ -87,7 +87,9 @@ class InputEncoder:
                 run.others.append(MessageItem(self._model.quirks.system_role, text))
         elif isinstance(content, str):
             if message.role == "tool":
-                raise ProviderFailure("invalid_request", f"messages[{number}]: a tool message holds tool_result blocks, not text")
+                raise ProviderFailure(
+                    "invalid_request", f"messages[{number}]: a tool message holds tool_result blocks, not text; put it into one"
+                )
             run.others.append(MessageItem("user", content))
         elif len(content) == 1 and isinstance(content[0], TextBlock):
             run.others.append(MessageItem("user", content[0].text))
