@@ -17,6 +17,7 @@ from ..providers.catalog import (
     ModelFacts,
     ProviderRow,
     all_rows,
+    base_url_of,
     facts_of,
     model_of,
     models_of,
@@ -46,8 +47,10 @@ class Registry(msgspec.Struct, frozen=True):
 
 
 def build_registry(config: Config) -> Registry:
-    """The registry of a checked config. Raises ValueError, naming the model, where a config that was not checked has
-    capabilities or limits that are none, or a model without its adapter."""
+    """The registry of a checked config. Raises ValueError, naming the model or adapter, where a config that was not checked has
+    capabilities or limits that are none, a region that there isn't, or a model without its adapter."""
+    for adapter in config.adapters.values():
+        _check_region(adapter)
     specs = _configured(config) if config.models_given else _offered(config)
     table = {spec.id: spec for spec in specs}
     aliases = _ids_by_name((alias, spec.id) for spec in specs for alias in spec.aliases)
@@ -62,6 +65,13 @@ def build_registry(config: Config) -> Registry:
         defaults=defaults,
         default=_default(config, table, aliases, defaults),
     )
+
+
+def _check_region(adapter: AdapterConfig) -> None:
+    try:
+        base_url_of(row_of(adapter.type), adapter.base_url, adapter.options)
+    except ValueError as error:
+        raise ValueError(f"{adapter.name}: {error}; correct the adapter's `options`") from None
 
 
 def builtin_config(env: Mapping[str, str]) -> Config:

@@ -96,6 +96,16 @@ def default_key_env() -> dict[str, str | None]:
     return {row.type: row.key_env if row.needs_key else None for row in all_rows()}
 
 
+def base_url_of(row: ProviderRow, given: str | None, options: Mapping[str, Any]) -> str:
+    """Where an adapter sends: what its config gives, the base URL of the region that its options name, else the row's own.
+    Raises ValueError for a region that the row does not have."""
+    region = options.get("region")
+    if region is not None and region not in row.regions:
+        there_are = f"use one of: {', '.join(row.regions)}" if row.regions else "remove it, or give base_url"
+        raise ValueError(f"{row.type} has no region {region!r}; {there_are}")
+    return given or row.regions.get(str(region)) or row.base_url
+
+
 def wire_of(name: str) -> "Wire":
     """The wire of that name; its module is imported when first asked for."""
     return import_module(f"modeld.providers.wire.{name}").WIRE

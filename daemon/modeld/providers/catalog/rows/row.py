@@ -31,6 +31,9 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     `base_url` is what the provider's own SDK takes, "" where the config must give one; `default_path` is appended where a
     base URL has no path. The key goes into `key_header` after `key_prefix`; `key_env` is the variable it is looked up in
     where the config names none. `prices` is the provider's name in prices.json; `free` marks one that charges nothing.
+
+    `regions` are further base URLs by name; `options: {region: …}` of the adapter picks one. `option_headers` are headers whose
+    value an option of the adapter gives, by the option's name.
     """
 
     type: str
@@ -46,6 +49,8 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     key_env: str | None = None
     needs_key: bool = True
     headers: dict[str, str] = {}
+    regions: dict[str, str] = {}
+    option_headers: dict[str, tuple[str, ...]] = {}
     prices: str | None = None
     free: bool = False
     rules: tuple[ModelRule, ...] = ()

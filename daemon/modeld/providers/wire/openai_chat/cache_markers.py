@@ -3,7 +3,7 @@
 `{"cache_control": {"type": "ephemeral"}}` on a text part: at most four in a request, of which the last count; a prefix below
 the model's minimum isn't cached, so none is spent there. On the system message, which comes after the tools, and where a
 client asks for one. https://www.alibabacloud.com/help/en/model-studio/context-cache,
-https://openrouter.ai/docs/guides/best-practices/prompt-caching (2026-11-20)
+https://openrouter.ai/docs/guides/features/prompt-caching (2026-11-20)
 """
 
 from typing import Any, Literal, NamedTuple

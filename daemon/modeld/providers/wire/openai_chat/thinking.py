@@ -4,7 +4,7 @@ The rules are those of `openai_shared.thinking`; besides, a provider may have sw
 budget (`budget_path`), and words for the display of reasoning. Level and budget never go together: the budget, which says
 more, is sent. https://api-docs.deepseek.com/guides/thinking_mode, https://docs.z.ai/guides/capabilities/thinking-mode,
 https://www.alibabacloud.com/help/en/model-studio/deep-thinking,
-https://openrouter.ai/docs/guides/best-practices/reasoning-tokens (2026-11-20)
+https://openrouter.ai/docs/use-cases/reasoning-tokens (2026-11-20)
 """
 
 from typing import NamedTuple

@@ -2,7 +2,7 @@
 
 Where the model's provider wants it back, each block of reasoning says where it came from (`provider_raw`: `field`,
 `reasoning_details`, `encrypted_content`), and `replay` puts it there again.
-https://openrouter.ai/docs/guides/best-practices/reasoning-tokens, https://api-docs.deepseek.com/guides/thinking_mode,
+https://openrouter.ai/docs/use-cases/reasoning-tokens, https://api-docs.deepseek.com/guides/thinking_mode,
 https://platform.minimax.io/docs/api-reference/text-openai-api (2026-11-20)
 """
 

@@ -25,7 +25,7 @@ def decode_usage(wire: WireUsage) -> Usage | None:
 
 def reported_cost(wire: WireUsage) -> float | None:
     """What the provider says that the call cost, in USD. With a key of the user's own a router charges its fee alone, and the
-    provider behind it the rest (https://openrouter.ai/docs/guides/administration/usage-accounting, 2026-11-20)."""
+    provider behind it the rest (https://openrouter.ai/docs/use-cases/usage-accounting, 2026-11-20)."""
     if wire.cost is None or not wire.is_byok or wire.cost_details is None:
         return wire.cost
     return wire.cost + (wire.cost_details.upstream_inference_cost or 0.0)
