@@ -111,10 +111,12 @@ class CallScanner:
     def _begin(self, data: str) -> str:
         """After the opening mark: whether an object begins."""
         bare = data.lstrip(_LEAD)
-        self._lead += data[: len(data) - len(bare)]
+        room = _MAX_HELD_SPACE + 1 - len(self._lead)
+        lead = data[: min(len(data) - len(bare), room)]
+        self._lead += lead
+        if len(lead) == room:
+            return self._as_text(data[room:])
         if not bare:
-            if len(self._lead) > _MAX_HELD_SPACE:
-                return self._as_text("")
             return ""
         if bare[0] != "{":
             return self._as_text(bare)
