@@ -41,7 +41,7 @@ OVERFLOW = _rule(
 
 RULES: tuple[Rule, ...] = (
     # A limit per minute or day talks of lengths and tokens too: it goes before the overflow of a window.
-    _rule("rate_limit", r"tokens per (?:minute|day)|requests per (?:minute|day|second)|rate_limit_exceeded|rate limit exceeded"),
+    _rule("rate_limit", r"(?:tokens|requests) per (?:min(?:ute)?|day|second)\b|rate_limit_exceeded|rate limit exceeded"),
     OVERFLOW,
     # The model made a call or an answer that does not fit its schema: nobody's request is wrong, a second try may do.
     _rule("server_error", r"\b(?:tool_use_failed|json_validate_failed)\b"),
@@ -54,7 +54,7 @@ RULES: tuple[Rule, ...] = (
     _rule("rate_limit", r"rate_limit_error|rate_limit_reached|throttling|too many requests|-per-(?:min|day)\b|concurrency limit"),
     _rule(
         "content_filter",
-        r"content_filter|content_policy|invalid_prompt|misalignment_policy|data_inspection_failed|moderation|flagged"
+        r"content_filter|content_policy|invalid_prompt|(?:misalignment|bio|cyber)_policy|data_inspection_failed|moderation|flagged"
         r"|violates (?:our )?usage (?:guidelines|polic)|safety_check|safety system|responsibleaipolicy|\brefusal\b",
         400, 403, 422, 451,
     ),
@@ -71,8 +71,14 @@ RULES: tuple[Rule, ...] = (
         r"|not a valid model|no endpoints found for|unknown model|invalid model\b",
         400, 404, 410, 422,
     ),
+    _rule(
+        "thinking_signature_invalid",
+        r"invalid `?(?:thinking )?signature|thought_?signature|thinking.{0,40}signature|invalid_encrypted_content"
+        r"|encrypted content .{0,300}could not be|\bitem (?:with id )?'[a-z]+_[^']*' (?:not found|of type)",
+        400, 404,
+    ),
+    _rule("invalid_request", r"previous_response_not_found|previous response with id|conversation with id", 400, 404),
     _rule("capability_mismatch", r"not support(?:ed)?\b|unsupported|no endpoints found that support", 404),
-    _rule("thinking_signature_invalid", r"invalid `?(?:thinking )?signature|thought_?signature|thinking.{0,40}signature", 400),
 )  # fmt: skip
 
 BY_STATUS: dict[int, ErrorClass] = {
@@ -92,7 +98,11 @@ BY_STATUS: dict[int, ErrorClass] = {
 }
 
 BY_TYPE: tuple[Rule, ...] = (  # for errors inside a 200, which name no status
-    _rule("invalid_request", r"invalid_request|unprocessable|bad_?request|precondition_failed|payload_too_large"),
+    _rule(
+        "invalid_request",
+        r"invalid_request|unprocessable|bad_?request|precondition_failed|payload_too_large|data_residency"
+        r"|(?:invalid|empty|unsupported|failed_to_download)_(?:base64_)?image|image_(?:too|parse|file)",
+    ),
     _rule("auth", r"authentication|permission"),
     _rule("model_not_found", r"not_found"),
     _rule("content_filter", r"content_filter|content_policy|sensitive|moderation|refusal"),
