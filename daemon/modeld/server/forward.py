@@ -21,6 +21,7 @@ PIECE_BYTES = 128 * 1024
 START_TIMEOUT_S = 8.0  # an editor gives up after ten
 ANSWER_WAIT_S = 0.5  # for a request that is on its way when no daemon can be had
 REQUEST_FAILED = -32803  # as in modeld_protocol.errors, which is too much to import here
+FIRST_ANSWER_S = 8.0  # to the first message, which a daemon that lives answers at once
 FINISH_S = 5.0  # for the daemon to answer what was asked before the input ended
 MAX_WATCHED_BYTES = 1024  # shutdown and exit are short; larger messages are passed on unread
 MAX_HEADER_BYTES = 4096
@@ -38,6 +39,11 @@ class LifecycleWatch:
         self._pending: bytes = b""
         self._skip: int = 0
         self._lost = False
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether all that came is whole messages."""
+        return not self._skip and not self._pending and not self._lost
 
     def feed(self, data: bytes) -> None:
         """Watch the next bytes from the client."""
@@ -88,6 +94,8 @@ class Forwarder:
         self._output_file = output_file
         self._watch = LifecycleWatch()
         self._input_ended = False
+        self._asked = False
+        self._answered = False
 
     def run(self) -> int:
         """0 after shutdown and exit (or the end of the input), 1 without shutdown, EXIT_CONNECTION_LOST when the daemon left."""
@@ -106,6 +114,9 @@ class Forwarder:
             while data := self._read_input():
                 self._watch.feed(data)
                 self._daemon.sendall(data)
+                if not self._asked and self._watch.between_messages:
+                    self._asked = True
+                    _thread.start_new_thread(self._await_first_answer, ())
         except OSError:  # the daemon is gone: the other thread sees that too
             return
         self._input_ended = True
@@ -114,6 +125,13 @@ class Forwarder:
         # The daemon delivers what it has and closes; one that hangs doesn't keep this process.
         time.sleep(FINISH_S)
         os._exit(self._lsp_exit_code())
+
+    def _await_first_answer(self) -> None:
+        """A daemon that hangs, or a stranger on its socket, takes what it is sent and says nothing."""
+        time.sleep(FIRST_ANSWER_S)
+        if not self._answered:
+            _say("the daemon does not answer; end it with `modeld stop --force` or kill it, then restart the client")
+            os._exit(EXIT_NO_DAEMON)
 
     def _read_input(self) -> bytes:
         try:
@@ -124,6 +142,7 @@ class Forwarder:
     def _copy_out(self) -> bool:
         """Copy the daemon's answers until it closes; False when nobody reads them any more."""
         while data := self._receive():
+            self._answered = True
             rest = memoryview(data)
             try:
                 while rest:
