@@ -116,7 +116,7 @@ def decode_answer(body: bytes, assembler: Assembler) -> None:
     reader = ItemReader(assembler)
     try:
         answer = parse_answer(body, assembler)
-        if answer.status is None and not bytes(answer.output):
+        if answer.status is None and not answer.error and not bytes(answer.output):
             raise ValueError("no answer")
         ending = end_answer(answer, reader, assembler)
     except ValueError:
