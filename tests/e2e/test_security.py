@@ -340,6 +340,8 @@ ECHOES: dict[str, bytes] = {
     "401": _error(KEY),
     "401 with the scheme": _error(f"Bearer {KEY}"),
     "401 in base64": _error(BASE64),
+    "401 in base64 of a header": _error(base64.b64encode(f"Bearer {KEY}".encode()).decode()),
+    "401 in base64 of a pair": _error(base64.b64encode(f"me:{KEY}, and more".encode()).decode()),
     "401 of basic auth": _error("Basic " + base64.b64encode(f"user:{KEY}".encode()).decode()),
     "401 in a URL": _error(f"https://h/?key={quote(KEY, safe='')}"),
     "401 in escapes": _http("401 X", b'{"error":{"message":"%b"}}' % ESCAPED.encode()),
@@ -381,7 +383,7 @@ async def talkative(server: RawServer, **adapter: Any) -> AsyncIterator[tuple[Da
 
 def told(daemon: DaemonProcess, *peers: Peer) -> list[str | bytes | Path]:
     """All that left the daemon: its output, its files, what its clients received."""
-    files = [daemon.runtime_dir, *([daemon.state_dir] if daemon.state_dir.exists() else [])]
+    files = [path for path in daemon.folder.iterdir() if path != daemon.config]
     return [daemon.output(), *files, *(json.dumps(peer.messages, ensure_ascii=False) for peer in peers)]
 
 
