@@ -112,7 +112,7 @@ class _History:
             self._others.append(ChatMessage("system", self._text_of(message, number)))
         elif isinstance(content, str):
             if message.role == "tool":
-                _invalid(f"messages[{number}]", "a tool message holds tool_result blocks, not text")
+                _invalid(f"messages[{number}]", "a tool message holds tool_result blocks, not text; send one")
             self._others.append(ChatMessage("user", content))
         else:
             self._encode_blocks(message, number)

@@ -142,9 +142,9 @@ def _note_cache(request: CanonicalRequest, notes: Notes) -> None:
     cache = request.cache
     if cache is None:
         return
-    message = "the server keeps prompts in memory by itself; this wire has no switch for it"
     if cache.mode == "off":
-        notes.add("parameter_ignored", message, "cache.mode")
-    for name in ("ttl", "key"):
-        if getattr(cache, name) is not None:
-            notes.add("parameter_ignored", message, f"cache.{name}")
+        notes.add("parameter_ignored", "the server keeps prompts in memory by itself; it has no switch for it", "cache.mode")
+    if cache.ttl is not None:
+        notes.add("parameter_ignored", "the server has no such lifetimes; keep_alive is the model's own", "cache.ttl")
+    if cache.key is not None:
+        notes.add("parameter_ignored", "the server has no keys of prompts", "cache.key")
