@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from modeld_protocol.request import Cache
 
 from ...spec import ModelSpec
-from ..openai_shared.notes import Notes
+from ..notes import Notes
 from .types import ChatMessage
 
 MAX_MARKERS = 4

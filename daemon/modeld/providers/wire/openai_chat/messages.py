@@ -30,8 +30,8 @@ from modeld_protocol.request import CanonicalRequest
 from ...failure import ProviderFailure
 from ...spec import Quirks
 from ...tool_ids import PREFIX, wire_tool_id
+from ..notes import Notes
 from ..openai_shared.inline_media import DETAILS
-from ..openai_shared.notes import Notes
 from ..openai_shared.words import BETWEEN, drop_block, json_text, system_words, text_of
 from .parts import Part, encode_media
 from .replay import Replay

@@ -9,7 +9,7 @@ from typing import Any, cast
 from modeld_protocol.content import ProviderRaw, RedactedThinkingBlock, ThinkingBlock
 
 from ...spec import ModelSpec
-from ..openai_shared.notes import Notes
+from ..notes import Notes
 from .think_tags import CLOSE, OPEN
 from .types import ChatMessage
 

@@ -13,7 +13,7 @@ from modeld_protocol.request import CanonicalRequest, ResponseFormat
 from ...failure import ProviderFailure
 from ...spec import ModelSpec, Quirks
 from ..contract import Encoded
-from ..openai_shared.notes import Notes
+from ..notes import Notes
 from ..openai_shared.parameters import (
     check_tools,
     encode_metadata,

@@ -13,7 +13,7 @@ from modeld_protocol.request import CanonicalRequest, Thinking
 
 from ...failure import ProviderFailure
 from ...spec import ModelSpec, Quirks
-from ..openai_shared.notes import Notes
+from ..notes import Notes
 from ..openai_shared.thinking import BUDGET_BOUNDS, LEVELS, nearest_level, plan_thinking
 from .members import Members, merged, placed
 

@@ -29,7 +29,7 @@ from ...assembler import parse_arguments
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ...tool_ids import wire_tool_id
-from ..openai_shared.notes import Notes
+from ..notes import Notes
 from ..openai_shared.words import BETWEEN, drop_block, json_text, system_words, text_of
 from .parts import Part, encode_media, encode_text
 from .types import CallItem, InputItem, MessageItem, ResultItem

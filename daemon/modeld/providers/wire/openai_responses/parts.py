@@ -9,8 +9,8 @@ from modeld_protocol.content import AudioBlock, Base64Source, FileBlock, FileIdS
 
 from ...failure import ProviderFailure
 from ..media import parse_data_url
+from ..notes import Notes
 from ..openai_shared.inline_media import DETAILS, default_filename, inline_data_url
-from ..openai_shared.notes import Notes
 
 Part = dict[str, Any]
 

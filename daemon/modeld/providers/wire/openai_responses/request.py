@@ -14,7 +14,7 @@ from modeld_protocol.request import CanonicalRequest, ResponseFormat, Tool
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import Encoded
-from ..openai_shared.notes import Notes
+from ..notes import Notes
 from ..openai_shared.parameters import (
     check_tools,
     encode_metadata,

@@ -12,7 +12,7 @@ from modeld_protocol.request import CanonicalRequest, ResponseFormat, ToolChoice
 
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
-from .notes import Notes
+from ..notes import Notes
 from .schemas import is_strict_schema
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")

@@ -13,7 +13,7 @@ from modeld_protocol.request import CanonicalRequest, Thinking
 
 from ...failure import ProviderFailure
 from ...spec import ModelSpec, Quirks
-from .notes import Notes
+from ..notes import Notes
 
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 BUDGET_BOUNDS: tuple[tuple[int, str], ...] = ((1_024, "minimal"), (4_096, "low"), (16_384, "medium"), (32_768, "high"))

@@ -4,7 +4,7 @@ import msgspec
 
 from modeld_protocol.content import JsonBlock, Message, RefusalBlock, TextBlock
 
-from .notes import Notes
+from ..notes import Notes
 
 BETWEEN = "\n\n"  # of blocks that a client wrote apart; an assistant's own text blocks are one text that was interrupted
 _encode_json = msgspec.json.Encoder().encode
