@@ -55,15 +55,14 @@ def _ask(conversation: Conversation, messages: list[Message]) -> int:
 
 
 def _without_provider(conversation: Conversation, error: RequestFailed) -> int:
-    """The first thing a new user sees: no provider has a key. 0 where that isn't so."""
-    if not isinstance(error, NotConfigured):
+    """The first thing a new user sees: no config, and no provider has a key. 0 where that isn't so."""
+    if not isinstance(error, NotConfigured) or conversation.client.status().config_file:
         return 0
-    providers = conversation.client.providers()
-    if any(provider.availability != "not_configured" for provider in providers):
+    if any(provider.availability != "not_configured" for provider in conversation.client.providers()):
         return 0
     from .nearby import first_steps, ollama_models
 
-    say(f"modeld: no model can be asked yet: {' and '.join(provider.name for provider in providers)} have no key.")
+    say("modeld: no model can be asked yet, because no provider has a key.")
     config = config_place(conversation.options.config, os.environ).path
     for line in first_steps(config, os.environ, ollama_models()):
         say(line)

@@ -2,14 +2,15 @@
 
 import argparse
 import sys
+import threading
 from collections.abc import Callable
 from typing import TextIO, TypeVar
 
-from modeld_client import Stream
+from modeld_client import Client, Stream
 from modeld_client.calls import RequestFields
 from modeld_client.errors import ModeldError, NotConfigured, RequestFailed
 from modeld_protocol.content import Message, RefusalBlock
-from modeld_protocol.events import Event, TextDelta, ThinkingDelta, ToolUseEnd, ToolUseInputDelta, ToolUseStart
+from modeld_protocol.events import CallFailed, Event, TextDelta, ThinkingDelta, ToolUseEnd, ToolUseInputDelta, ToolUseStart
 from modeld_protocol.request import Thinking
 from modeld_protocol.response import CanonicalResponse
 from modeld_protocol.usage import Warning
@@ -42,8 +43,17 @@ class Conversation:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.client = connect(options)
+        self._lent: list[str] = []
         self._warned: set[tuple[str, str]] = set()
+        self.client = self._connect()
+
+    def _connect(self) -> Client:
+        """A client; where a person watches, also a thread that tells of retries while everybody waits."""
+        watched = sys.stderr.isatty() and not self.options.quiet
+        client = connect(self.options, more_keys=self._lent, trace=watched)
+        if watched:
+            threading.Thread(target=_tell_retries, args=(client,), daemon=True).start()
+        return client
 
     def close(self) -> None:
         """Let go of the daemon, which lives on."""
@@ -59,24 +69,25 @@ class Conversation:
 
     def attempt(self, call: Callable[[], T]) -> T:
         """Make a call; where a key is missing that can be had, have it and call again."""
-        try:
-            return call()
-        except NotConfigured:
-            if not self._find_key():
-                raise
-        return call()
+        while True:
+            try:
+                return call()
+            except NotConfigured:
+                if not self._find_key():
+                    raise
 
     def _find_key(self) -> bool:
         """Whether the call may succeed now: with a key that only this shell has, or at another provider when any will do."""
-        variables = unlent_variables(self.client)
+        variables = unlent_variables(self.client, self._lent)
         if variables:
             self.client.close()
-            self.client = connect(self.options, more_keys=variables)
+            self._lent += variables
+            self.client = self._connect()
             return True
         if self.options.model or self.options.provider:
             return False
-        defaults = [provider for provider in self.client.providers() if provider.availability != "not_configured"]
-        usable = [provider.name for provider in defaults if provider.models]
+        keyed = [provider for provider in self.client.providers() if provider.availability != "not_configured"]
+        usable = [provider.name for provider in keyed if provider.models]
         if not usable:
             return False
         note(f"the default model has no key here; asking {usable[0]}")
@@ -125,6 +136,18 @@ class Conversation:
                 continue
             self._warned.add(known)
             say(f"{warning.code}: {warning.message}", "yellow")
+
+
+def _tell_retries(client: Client) -> None:
+    """Say what the daemon waits for, until the connection ends."""
+    try:
+        with client.notifications("trace/event") as notes:
+            for event in (one.params for one in notes):
+                if isinstance(event, CallFailed) and event.will_retry:
+                    status = f" (HTTP {event.provider_status})" if event.provider_status else ""
+                    note(f"{event.provider}: {event.error_class}{status}; trying again")
+    except ModeldError:
+        return
 
 
 def _partial(stream: Stream) -> CanonicalResponse | None:

@@ -11,7 +11,7 @@ from .options import daemon_arguments, socket_of
 _NAMED = "environment variable "
 
 
-def connect(options: argparse.Namespace, *, more_keys: Iterable[str] = ()) -> Client:
+def connect(options: argparse.Namespace, *, more_keys: Iterable[str] = (), trace: bool = False) -> Client:
     """A client of the shared daemon, which is started where there is none.
 
     It lends the keys of this shell for its own calls, so that a key that was set after the daemon's start counts.
@@ -20,6 +20,7 @@ def connect(options: argparse.Namespace, *, more_keys: Iterable[str] = ()) -> Cl
         socket_of(options),
         client_id="modeld-cli",
         env=[*catalog_variables(), *more_keys],
+        trace=trace,
         spawn_args=daemon_arguments(options),
     )
 
@@ -36,8 +37,8 @@ def catalog_variables() -> list[str]:
     return sorted({row.key_env for row in all_rows() if row.key_env})
 
 
-def unlent_variables(client: Client) -> list[str]:
-    """Variables that the config names for keys, that this shell has, and that `connect` doesn't know of."""
+def unlent_variables(client: Client, lent: Iterable[str] = ()) -> list[str]:
+    """Variables that the config names for keys, that this shell has, and that are neither the catalog's nor `lent` already."""
     sources = [provider.key_source or "" for provider in client.providers()]
     named = {source.removeprefix(_NAMED).strip("`'\"") for source in sources if source.startswith(_NAMED)}
-    return sorted(name for name in named - set(catalog_variables()) if os.environ.get(name))
+    return sorted(name for name in named - {*catalog_variables(), *lent} if os.environ.get(name))

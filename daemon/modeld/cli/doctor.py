@@ -141,7 +141,7 @@ def _keys(options: argparse.Namespace) -> Finding:
     if config_place(options.config, os.environ).path.exists():
         return Finding("keys", "note", "none in this environment: they come from where the config says")
     return Finding(
-        "keys", "note", "none in this environment", f"export {keys_in_words()}, or name a source of keys in models.yaml"
+        "keys", "note", "none in this environment", f"set one of {keys_in_words()}; or name a source of keys in models.yaml"
     )
 
 

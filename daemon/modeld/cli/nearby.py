@@ -1,5 +1,6 @@
 """What there is to talk to from here: keys in the environment, a model server on this machine. And what to do without."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +11,7 @@ from ..providers.catalog import all_rows
 
 OLLAMA_ADDRESS = ("127.0.0.1", 11434)  # https://docs.ollama.com/faq, 2026-11-20: where it listens unless told
 _PROBE_S = 0.5
-_MAX_NAMED = 3
+_WIDTH = 78
 _MAX_PROBE_BYTES = 1024 * 1024
 
 
@@ -32,11 +33,8 @@ def keys_here(environment: Mapping[str, str]) -> list[KeyHere]:
 
 
 def keys_in_words() -> str:
-    """`A=…, B=… or another provider's`: what to export."""
-    names = [f"{key.variable}=…" for key in known_keys()]
-    if len(names) <= _MAX_NAMED:
-        return " or ".join(names)
-    return f"{', '.join(names[:_MAX_NAMED])} or another provider's"
+    """The variables of all providers, one of which is enough."""
+    return ", ".join(key.variable for key in known_keys())
 
 
 def ollama_models(address: tuple[str, int] = OLLAMA_ADDRESS) -> list[str] | None:
@@ -70,15 +68,23 @@ def ollama_config(models: list[str], address: tuple[str, int] = OLLAMA_ADDRESS) 
 
 def first_steps(config: Path, environment: Mapping[str, str], ollama: list[str] | None) -> list[str]:
     """What to do where no model can be asked yet."""
-    lines = [f"  export {keys_in_words()}, and ask again; or name another source of keys in {config}"]
+    lines = [
+        *wrapped(f"Set the key of a provider that you have, and ask again: {keys_in_words()}.", "  "),
+        f"  Or name another source of keys in {config}.",
+    ]
     if ollama is not None:
-        lines += ["  or use the Ollama that listens on this machine; it takes these lines in the file above:"]
+        lines += ["  Or use the Ollama that listens on this machine, with these lines in that file:"]
         lines += [f"      {line}" for line in ollama_config(ollama)]
     tried = [key.variable for key in keys_here(environment)]
     if tried:
-        lines.append(f"  {' and '.join(tried)} is set here, but the config in force doesn't use it: see `modeld doctor`")
+        lines += wrapped(f"{' and '.join(tried)} is set here, but the config in force doesn't use it: see `modeld doctor`.", "  ")
     return [
         *lines,
-        "  modeld demo       shows everything without a key and without a network",
-        "  modeld simulate   is a provider on this machine that answers from scripts",
+        "  Without a key: `modeld demo` shows everything, and `modeld simulate` is a provider",
+        "  on this machine that answers from scripts.",
     ]
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """A sentence as lines of a terminal."""
+    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)

@@ -22,9 +22,8 @@ class Line(msgspec.Struct):
     saved: float = 0.0
 
     def add(self, response: CanonicalResponse) -> None:
-        """One more call. What was written to a cache is input too."""
+        """What a call used. What was written to a cache is input too."""
         usage = response.usage
-        self.calls += 1
         self.input_tokens += usage.input_tokens + usage.cache_creation_input_tokens
         self.output_tokens += usage.output_tokens
         self.cached_tokens += usage.cached_input_tokens
@@ -44,10 +43,12 @@ class Bill:
     def __init__(self) -> None:
         self._lines: dict[tuple[str, str], Line] = {}
 
-    def add(self, client: str, response: CanonicalResponse | None) -> None:
-        """Count a call by what it ended with; one that ended before its first event used nothing."""
+    def add(self, client: str, model: str, response: CanonicalResponse | None) -> None:
+        """Count a call by what it ended with; one that failed before its first word used nothing."""
+        line = self._lines.setdefault((client, model), Line(client, model))
+        line.calls += 1
         if response is not None:
-            self._lines.setdefault((client, response.model), Line(client, response.model)).add(response)
+            line.add(response)
 
     def lines(self) -> list[Line]:
         """By client, then by model."""

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from ...config.locations import config_place
-from ..nearby import keys_here, keys_in_words, ollama_config, ollama_models
+from ..nearby import keys_here, keys_in_words, ollama_config, ollama_models, wrapped
 
 
 def next_steps(config: str | None) -> list[str]:
@@ -25,7 +25,7 @@ def _keys() -> list[str]:
     found = keys_here(os.environ)
     if found:
         return [f"{key.variable} is set: `modeld ask -p {key.provider} hi` uses it." for key in found]
-    return ["No key is set. With one, `modeld ask` just works:", f"  export {keys_in_words()}"]
+    return wrapped(f"No key is set. With one of these, `modeld ask` just works: {keys_in_words()}.")
 
 
 def _config(path: Path) -> list[str]:

@@ -122,7 +122,7 @@ async def tools(stage: Stage) -> list[Check]:
     return [
         Check(
             f"arguments came in literal fragments ({', '.join(str(len(pieces)) for pieces in fragments)})",
-            bool(uses) and parsed == [use.input for use in uses] and all(len(pieces) > 1 for pieces in fragments),
+            len(uses) == 3 and parsed == [use.input for use in uses] and all(len(pieces) > 1 for pieces in fragments),
         ),
         Check("two calls made together share a group", len(search.tool_uses) == 2 and len(groups) == 1 and None not in groups),
         Check("the results found their calls, and the models answered", answer.whole and found.whole),

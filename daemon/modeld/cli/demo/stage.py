@@ -110,7 +110,7 @@ class Actor:
             outcome.error = error
         outcome.ended_s = time.monotonic()
         self._audience.ended(self.name)
-        self._bill.add(self.name, outcome.final)
+        self._bill.add(self.name, self.model, outcome.final)
         self._sum_up(outcome)
         return outcome
 
