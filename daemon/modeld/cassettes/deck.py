@@ -95,6 +95,13 @@ def _decoded(body: bytes) -> Any:
         return None
 
 
-def names_of(cassettes: Collection[Cassette]) -> list[str]:
-    """The wire names of the models, sorted, each once."""
-    return sorted({cassette.request.model.wire_name for cassette in cassettes if cassette.request.model})
+def models_of(cassettes: Collection[Cassette]) -> dict[str, str]:
+    """The wire names of the models by the ids that they were asked for by, sorted."""
+    found: dict[str, str] = {}
+    for cassette in cassettes:
+        request = cassette.request
+        if request.model is not None:
+            name = request.model.wire_name
+            asked = request.canonical.model if request.canonical else None
+            found["".join((asked or f"{cassette.provider}:{name}").split())] = name  # an id has no spaces, a name may
+    return dict(sorted(found.items()))

@@ -8,7 +8,7 @@ import msgspec
 from ..clock import SYSTEM, Clock
 from ..providers.catalog import row_of
 from ..upstream.guard import parse_base_url
-from .deck import Deck, Draw, names_of
+from .deck import Deck, Draw, models_of
 from .format import Cassette
 from .loopback import Answer, LoopbackServer, Request
 
@@ -72,10 +72,9 @@ class Player:
             lines.append(f"  {provider}: {{type: {kind}, base_url: {url!r}, api_key: replay}}")
         lines.append("models:")
         for provider in urls:
-            for name in names_of(self.deck.providers[provider]):
-                # A JSON string is a YAML string, whatever is in it.
-                key, wire_name = (msgspec.json.encode(text).decode() for text in (f"{provider}:{name}", name))
-                lines.append(f"  {key}: {{adapter: {provider}, wire_name: {wire_name}}}")
+            for model in models_of(self.deck.providers[provider]).items():
+                model_id, wire_name = (msgspec.json.encode(text).decode() for text in model)  # in quotes, as YAML has them too
+                lines.append(f"  {model_id}: {{adapter: {provider}, wire_name: {wire_name}}}")
         return "\n".join([*lines, ""])
 
     # ---- a request
