@@ -117,9 +117,9 @@ def decode_failure(status: int, headers: Mapping[str, str], body: bytes) -> Prov
     return failure
 
 
-def failure_in_answer(error: Any) -> ProviderFailure:
-    """The failure in a line of a stream, or in a body with status 200: `error` is its error member."""
-    report = _read_error({"error": error})
+def failure_in_answer(data: bytes) -> ProviderFailure:
+    """The failure in a line of a stream, or in a body with status 200, that has an error."""
+    report = _read_body(data)
     return _failure(classify(report.status, report.text), report.text, report.status)
 
 

@@ -47,8 +47,7 @@ class LineReader:
         self.done = False
 
     def take(self, line: Line) -> bool:
-        """All that a line says. Returns whether it said something. Raises ProviderFailure for an error; what stands beside it
-        has been taken by then."""
+        """All that a line says, apart from an error. Returns whether it said something."""
         alive = False
         message = line.message
         if message is not None:
@@ -64,10 +63,7 @@ class LineReader:
                 alive = self._call_all(message.tool_calls) or alive
             if alive:
                 self.said = True
-        if line.error:
-            self.done = True
-            raise failure_in_answer(line.error)
-        if line.done:
+        if line.done and not line.error:
             self._finish(line)
             return True
         return alive
@@ -91,9 +87,9 @@ class LineReader:
             self._assembler.close(key)
         return True
 
-    def _arguments(self, raw: msgspec.Raw | None) -> str:
+    def _arguments(self, raw: msgspec.Raw) -> str:
         """The literal text of a call's arguments; what gateways wrote as a text of JSON is that text."""
-        data = b"" if raw is None else bytes(raw)
+        data = bytes(raw)
         if data in (b"", b"null", b'""'):
             return "{}"  # calls come whole: nothing was cut off
         try:
@@ -151,12 +147,20 @@ class LineStreamDecoder:
             odd = self._odd(data)
             if odd is None:
                 return False
-            line = odd
+            line, self._unread, data = odd, b"", self._unread + data
         reader = self._reader
-        try:
-            return reader.take(line)
-        finally:
-            self.done = reader.done
+        alive = reader.take(line)
+        if line.error:
+            self.done = True
+            raise failure_in_answer(data)
+        if reader.done:
+            self._finish()
+        return alive
+
+    def _finish(self) -> None:
+        self.done = True
+        if self._unread:
+            self._assembler.warn("stream_repaired", "lines that are no JSON came before the answer; they were left out")
 
     def _odd(self, data: bytes) -> Line | None:
         """A line that the strict decoder refused; None where more has to come before it makes sense."""

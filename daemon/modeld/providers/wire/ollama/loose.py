@@ -72,7 +72,7 @@ def _call(value: dict[str, Any]) -> ToolCallPart:
     if not _is_object(function):
         return ToolCallPart(_text(value.get("id")))
     arguments = function.get("arguments")
-    raw = None if arguments is None else msgspec.Raw(msgspec.json.encode(arguments))
+    raw = msgspec.Raw(b"" if arguments is None else msgspec.json.encode(arguments))
     return ToolCallPart(_text(value.get("id")), FunctionPart(_text(function.get("name")), raw))
 
 

@@ -11,7 +11,7 @@ from modeld_protocol.model import DiscoveredModel, ModelLimits
 
 from ...assembler import Assembler
 from ...failure import ProviderFailure
-from .errors import decode_failure
+from .errors import decode_failure, failure_in_answer
 from .events import LineReader, LineStreamDecoder, parse_line
 from .loose import parse_json, whole_number
 from .types import Line
@@ -33,6 +33,8 @@ def decode_answer(body: bytes, assembler: Assembler) -> None:
     if line.done is None and line.message is not None:
         line.done = True  # gateways leave it out
     reader.take(line)
+    if line.error:
+        raise failure_in_answer(body)
     if reader.done:
         return
     if reader.said:
@@ -42,6 +44,8 @@ def decode_answer(body: bytes, assembler: Assembler) -> None:
 
 def _decode_lines(body: bytes, assembler: Assembler) -> None:
     """A stream that was not called one."""
+    if not body.strip():
+        raise decode_failure(200, {}, body)
     decoder = LineStreamDecoder(assembler)
     for data in body.split(b"\n"):
         if data := data.strip(b" \t\r"):

@@ -13,10 +13,10 @@ from msgspec import UNSET, UnsetType
 
 
 class FunctionPart(msgspec.Struct, gc=False):
-    """A call's name and its arguments, which are an object on this wire and never a text; `index` is not needed."""
+    """A call's name and its arguments, which are an object on this wire, kept as it was written; `index` is not needed."""
 
     name: str | None = None
-    arguments: msgspec.Raw | None = None
+    arguments: msgspec.Raw = msgspec.Raw(b"")
 
 
 class ToolCallPart(msgspec.Struct, gc=False):
