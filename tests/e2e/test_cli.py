@@ -456,6 +456,20 @@ async def test_a_key_that_is_set_after_the_daemons_start_counts(bare):
         del bare.env[variable]
 
 
+async def test_models_without_a_config_are_those_that_can_be_asked(bare):
+    """The whole catalog would bury them; --all and --json have it all."""
+    bare.env["OPENAI_API_KEY"] = KEY
+    code, out, err = await bare.run("models")
+    assert (code, KEY in out + err) == (0, False)
+    shown = {line.split(":")[0] for line in out.splitlines()[1:]}
+    assert "openai" in shown
+    assert "anthropic" not in shown
+    assert "(--all shows them)" in err
+    assert "anthropic:" in (await bare.run("models", "--all"))[1]
+    assert "anthropic:" in (await bare.run("models", "--provider", "anthropic"))[1]
+    assert "anthropic" in {model["provider"] for model in json.loads((await bare.run("models", "--json"))[1])["models"]}
+
+
 async def test_a_config_variable_that_only_this_shell_has_is_lent(make):
     async with Simulator() as simulator:
         folder = make(models_yaml(simulator.base_url, simulator.openai_base_url, MODELS))

@@ -87,6 +87,7 @@ def _add_stop(command: argparse.ArgumentParser) -> None:
 
 def _add_models(command: argparse.ArgumentParser) -> None:
     _add_json(command)
+    command.add_argument("--all", action="store_true", help="without a config: also those of providers without a key")
     command.add_argument("--discover", action="store_true", help="ask the providers what they have")
     command.add_argument("--provider", action="append", metavar="NAME", help="only this provider (may be given again)")
 

@@ -167,7 +167,7 @@ def _daemon(options: argparse.Namespace) -> Iterator[Finding]:
         if provider.availability not in ("available", "not_configured"):
             step = "wait for it, or use another provider meanwhile"
             yield Finding(provider.name, "warning", f"{provider.availability}: {provider.reason or 'its calls fail'}", step)
-        elif provider.availability == "not_configured":
+        elif provider.availability == "not_configured" and status.config_file:
             yield Finding(provider.name, "note", provider.reason or "no key")
 
 

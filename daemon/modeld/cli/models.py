@@ -48,8 +48,11 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             write_json({"models": models})
             return 0
-        show(models, sys.stdout)
-        _explain(models, options)
+        # Without a config the table is the whole catalog: providers that nobody has a key for would bury the others.
+        brief = not (options.all or options.provider or client.status().config_file)
+    usable = [model for model in models if model.availability != "not_configured"]
+    show(usable if brief and usable else models, sys.stdout)
+    _explain(models, options, brief=brief)
     return 0
 
 
@@ -88,14 +91,31 @@ def _row(model: ModelInfo) -> list[str]:
     ]
 
 
-def _explain(models: Sequence[ModelInfo], options: argparse.Namespace) -> None:
+def _explain(models: Sequence[ModelInfo], options: argparse.Namespace, *, brief: bool) -> None:
     """Below the table: why some can't be used; what to do where there are none."""
-    place = config_place(options.config, os.environ)
     if not models:
+        place = config_place(options.config, os.environ)
         say(f"No models. `modeld doctor` looks for the cause; models are configured in {place.path}")
-    reasons = {model.provider: model.reason for model in models if model.reason}
-    for provider, reason in reasons.items():
-        say(f"{provider}: {reason}" if provider not in reason else reason, "dim")
+    elif brief:
+        _explain_briefly([model for model in models if model.availability == "not_configured"], len(models))
+    else:
+        reasons = {model.provider: model.reason for model in models if model.reason}
+        for provider, reason in reasons.items():
+            say(reason if provider in reason else f"{provider}: {reason}", "dim")
+
+
+def _explain_briefly(keyless: Sequence[ModelInfo], count: int) -> None:
+    from .nearby import keys_in_words, wrapped
+
+    if keyless and len(keyless) == count:
+        lines = wrapped(f"None can be asked yet. Set the key of a provider that you have: {keys_in_words()}.")
+    elif keyless:
+        names = ", ".join(dict.fromkeys(model.provider for model in keyless))
+        lines = wrapped(f"{len(keyless)} more (--all shows them) of providers without a key: {names}.")
+    else:
+        lines = []
+    for line in lines:
+        say(line, "dim")
 
 
 # ---- what providers say

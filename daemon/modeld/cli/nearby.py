@@ -23,8 +23,9 @@ class KeyHere(msgspec.Struct, frozen=True):
 
 
 def known_keys() -> list[KeyHere]:
-    """Every provider type that takes its key from a variable, in the catalog's order."""
-    return [KeyHere(row.type, row.key_env) for row in all_rows() if row.key_env and row.needs_key]
+    """Every variable that a provider's key is looked up in, with the first provider type of the catalog that does."""
+    keys = [KeyHere(row.type, row.key_env) for row in all_rows() if row.key_env and row.needs_key]
+    return list({key.variable: key for key in reversed(keys)}.values())[::-1]
 
 
 def keys_here(environment: Mapping[str, str]) -> list[KeyHere]:

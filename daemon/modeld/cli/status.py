@@ -48,9 +48,12 @@ def facts(status: DaemonStatus) -> list[tuple[str, str, str]]:
     ]
     if not status.config_valid:
         lines.insert(3, ("", "it has errors now, the last good one is in force: `modeld --check-config`", "red"))
+    keyless = [name for name, state in status.providers.items() if state == "not_configured"]
     for name, state in status.providers.items():
-        style = {"available": "green", "not_configured": "dim"}.get(state, "yellow")
-        lines.append((name, "no key" if state == "not_configured" else state, style))
+        if name not in keyless:
+            lines.append((name, state, "green" if state == "available" else "yellow"))
+    if keyless:
+        lines.append(("no key", ", ".join(keyless), "dim"))
     if status.draining:
         lines.append(("", "shutting down", "yellow"))
     return lines
