@@ -78,6 +78,9 @@ class CallScanner:
 
     def _text(self, data: str) -> str:
         opening = self._dialect.opening
+        if opening[0] not in data and data[-1] not in _SPACE:  # most of any text
+            self._say(data)
+            return ""
         found = data.find(opening)
         if found >= 0:
             space = _held_space(data, found)
