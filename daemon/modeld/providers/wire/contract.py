@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
+
 from modeld_protocol.model import DiscoveredModel, TokenCountParams
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.usage import Warning

@@ -12,6 +12,7 @@ from ...spec import ModelSpec
 from ..contract import Encoded, StreamDecoder
 from ..openai_shared.errors import decode_failure
 from ..openai_shared.model_list import decode_models
+from .count import decode_count, encode_count
 from .events import ChatStreamDecoder
 from .request import encode_request
 from .response import decode_answer
@@ -40,12 +41,12 @@ class OpenAIChatWire:
         return decode_failure(status, headers, body)
 
     def encode_count(self, params: TokenCountParams, model: ModelSpec) -> Encoded | None:
-        """None: this wire has no token count."""
-        return None
+        """See Wire. Only a few relatives of this wire count."""
+        return encode_count(params, model)
 
     def decode_count(self, body: bytes) -> int:
-        """Never called: `encode_count` gives no request."""
-        raise ProviderFailure("capability_mismatch", "this wire has no token count; model/estimateTokens counts locally")
+        """See Wire."""
+        return decode_count(body)
 
     def encode_discover(self, page: str | None) -> Encoded | None:
         """`GET /models`: one page, always."""

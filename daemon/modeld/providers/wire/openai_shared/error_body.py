@@ -8,6 +8,7 @@ from .loose_json import parse_json
 
 _MAX_TEXT_CHARS = 2_000
 _MAX_EVIDENCE_CHARS = 16_384
+_THROTTLED = re.compile(r"too many requests|rate.?limit|just a moment|\b1015\b", re.IGNORECASE)
 _MAX_RELAYS = 2  # a router behind a router; more is somebody's joke
 
 
@@ -36,10 +37,12 @@ def parse_error_body(body: bytes) -> ErrorBody:
 
 
 def _read_text(text: str) -> ErrorBody:
-    """Plain text speaks for itself; of a page only the title is kept, and it proves nothing."""
+    """Plain text speaks for itself; of a page only the title is kept, and it proves nothing but that a guard in front of the
+    provider slows clients down, which is said with any status."""
     if "<html" in text[:2_000].lower() or text.lstrip()[:1] == "<":
         title = re.search(r"<title[^>]*>([^<]{1,200})", text, re.IGNORECASE)
-        return ErrorBody(" ".join(title.group(1).split()) if title else "")
+        told = " ".join(title.group(1).split()) if title else ""
+        return ErrorBody(told, "", told if _THROTTLED.search(told) else "")
     text = " ".join(text.split())[:_MAX_TEXT_CHARS]
     return ErrorBody(text, "", text)
 

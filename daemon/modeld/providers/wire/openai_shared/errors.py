@@ -51,7 +51,11 @@ RULES: tuple[Rule, ...] = (
         r"|credit balance is too low|payment_required|arrearage|exceeded your current quota|out of credits",
     ),
     _rule("server_error", r"engine_overloaded|provider_overloaded|overloaded_error|\bslow_down\b|model is overloaded"),
-    _rule("rate_limit", r"rate_limit_error|rate_limit_reached|throttling|too many requests|-per-(?:min|day)\b|concurrency limit"),
+    _rule(
+        "rate_limit",
+        r"rate_limit_error|rate_limit_reached|throttling|too many requests|-per-(?:min|day)\b|concurrency limit"
+        r"|rate.?limited|just a moment|error 1015",
+    ),
     _rule(
         "content_filter",
         r"content_filter|content_policy|invalid_prompt|(?:misalignment|bio|cyber)_policy|data_inspection_failed|moderation|flagged"

@@ -1,0 +1,46 @@
+"""Token counts by the provider, where a relative of the chat wire has an endpoint for them.
+
+`POST <count_path>` with model, messages and tools; the answer is `{"data": {"total_tokens": N}}`.
+https://platform.kimi.ai/docs/api/estimate (2026-11-20)
+"""
+
+from typing import Any, cast
+
+import msgspec
+
+from modeld_protocol.model import TokenCountParams
+from modeld_protocol.request import CanonicalRequest
+
+from ...failure import ProviderFailure
+from ...spec import ModelSpec
+from ..contract import Encoded
+from ..openai_shared.errors import decode_failure
+from ..openai_shared.loose_json import parse_json, whole_number
+from .request import encode_request
+
+
+def encode_count(params: TokenCountParams, model: ModelSpec) -> Encoded | None:
+    """The count request, None where the provider has none. The messages are those that a call would send."""
+    path = model.quirks.count_path
+    if path is None:
+        return None
+    asked = CanonicalRequest(params.messages, system_prompt=params.system_prompt, tools=params.tools)
+    whole = msgspec.json.decode(encode_request(asked, model, stream=False).body, type=dict[str, msgspec.Raw])
+    counted = {name: whole[name] for name in ("model", "messages", "tools") if name in whole}
+    return Encoded(path, msgspec.json.encode(counted))
+
+
+def decode_count(body: bytes) -> int:
+    """The count. Raises ProviderFailure for what is none."""
+    try:
+        value: Any = parse_json(body)[0]
+    except ValueError:
+        raise decode_failure(200, {}, body) from None
+    for _ in range(2):
+        if isinstance(value, dict):
+            found = cast("dict[str, Any]", value)
+            count = whole_number(found.get("total_tokens"))
+            if count is not None and count >= 0:
+                return count
+            value = found.get("data")
+    raise ProviderFailure("server_error", "the provider's token count holds no count; model/estimateTokens counts locally")
