@@ -10,7 +10,7 @@ from modeld_protocol.response import CanonicalResponse
 
 from ..clock import SYSTEM, Clock
 from ..credentials.secret import Credential, Secret
-from ..limits import CONNECT_TIMEOUT_S, MAX_STREAM_BYTES, MAX_STREAM_S
+from ..limits import CONNECT_TIMEOUT_S, MAX_STREAM_BYTES, MAX_STREAM_S, MIB
 from ..providers.call import Call
 from ..providers.catalog import all_rows, wire_of
 from ..providers.failure import ProviderFailure
@@ -19,6 +19,7 @@ from ..upstream.contract import HttpRequest, Origin, Transport, UpstreamError
 from .format import Ending
 from .loopback import Answer, LoopbackServer, Request
 
+MAX_SESSION_BYTES = 512 * MIB  # of requests and answers, which are kept in memory until the session is over
 FINISH_S = 2.0  # a client leaves at the end marker; the rest of the body may take so long
 _OF_THE_HOP = frozenset(
     ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "upgrade", "te", "keep-alive")
@@ -53,8 +54,8 @@ class Exchanged(msgspec.Struct):
 
 
 class Recorder:
-    """The proxy in front of one origin. `exchanges` grows with every answer; `left` counts those that nobody waited for, and
-    `unreachable` the requests that came to no answer.
+    """The proxy in front of one origin. `exchanges` grows with every answer; `left` counts those that nobody waited for,
+    `beyond` those that were too many to be kept, and `unreachable` has the requests that came to no answer.
 
     Its address holds a secret path, so that nobody else on this machine gets into the recording.
     """
@@ -62,6 +63,8 @@ class Recorder:
     def __init__(self, origin: Origin, transport: Transport, clock: Clock = SYSTEM) -> None:
         self.exchanges: list[Exchanged] = []
         self.left = 0
+        self.beyond = 0
+        self._kept_bytes = 0
         self.unreachable: list[str] = []
         self._origin = origin
         self._transport = transport
@@ -132,8 +135,13 @@ class Recorder:
     def _keep(self, exchanged: Exchanged, answer: Answer) -> None:
         if answer.left.is_set() and exchanged.ending == "cut":
             self.left += 1
-        else:
-            self.exchanges.append(exchanged)
+            return
+        size = len(exchanged.body) + len(exchanged.request_body)
+        if self._kept_bytes + size > MAX_SESSION_BYTES:
+            self.beyond += 1
+            return
+        self._kept_bytes += size
+        self.exchanges.append(exchanged)
 
     async def _pass_on(self, request: Request, exchanged: Exchanged, answer: Answer) -> None:
         credential, headers = self._split(request.headers)

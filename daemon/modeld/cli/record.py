@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
@@ -20,7 +22,7 @@ from ..cassettes.develop import Developed, develop
 from ..cassettes.folder import write_cassette
 from ..cassettes.format import CassetteAdapter, CassetteModel
 from ..cassettes.names import case_of, free_case, private_names
-from ..cassettes.recorder import Recorder
+from ..cassettes.recorder import MAX_SESSION_BYTES, Recorder
 from ..cassettes.scrub import Scrubber
 from ..config.layers import ConfigSurroundings, Effective, effective
 from ..config.load import render
@@ -220,6 +222,10 @@ async def _child(command: list[str], env: dict[str, str]) -> int:
         process = await asyncio.create_subprocess_exec(*command, env=env)
     except OSError as error:
         raise _Unusable(f"{command[0]} can't be started ({error.strerror}); check the command after --") from None
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(RuntimeError, ValueError, NotImplementedError):  # not in the main thread: whoever is there decides
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # the terminal sends it to the command too, which knows what to do
+        loop.add_signal_handler(signal.SIGTERM, process.terminate)
     try:
         return await process.wait()
     except asyncio.CancelledError:
@@ -247,6 +253,8 @@ async def _write(session: _Session, options: argparse.Namespace) -> list[Path]:
             _report(made, rows[-1])
     for reason in session.recorder.unreachable:
         say(f"not recorded: {reason}", "yellow")
+    if session.recorder.beyond:
+        say(f"not recorded: {session.recorder.beyond} answers after {MAX_SESSION_BYTES >> 20} MiB; record in parts", "yellow")
     if session.recorder.left:
         say(f"not recorded: {session.recorder.left} answers that were cancelled before their end", "yellow")
     if options.json:

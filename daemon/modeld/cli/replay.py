@@ -17,7 +17,6 @@ from ..cassettes.folder import read_cassettes
 from ..cassettes.format import Cassette, CassetteInvalid
 from ..cassettes.loopback import Request
 from ..cassettes.player import CONFIG_MARK, Player
-from .options import add_common
 
 DEFAULT_PORT = 8378
 
@@ -33,6 +32,9 @@ def run(argv: Sequence[str]) -> int:
             _list(cassettes, as_json=options.json)
             return 0
         return asyncio.run(_serve(options, cassettes))
+    except BrokenPipeError:  # `--list | head` is a good end; what Python would still flush at exit goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (CassetteInvalid, OSError) as error:
         print(f"modeld replay: {error}", file=sys.stderr)
         return 1
@@ -44,7 +46,6 @@ def _parser() -> argparse.ArgumentParser:
         description="A provider on this machine that answers from cassettes. A request gets the answer that was recorded for "
         "the same path, model and manner, and among several the one with the same body.",
     )
-    add_common(parser)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("cassettes"), metavar="DIR", help="cassettes (%(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="on loopback; 0 picks a free one (%(default)s)")
     parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="times the recorded pace; 0: without waiting")
@@ -53,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
     parser.add_argument("--quiet", action="store_true", help="print the base URLs only")
     parser.add_argument("--write-config", type=Path, metavar="FILE", help="write a models.yaml that uses the cassettes")
+    for name in ("--socket", "--config", "--state-dir"):  # for those who call `modeld` with them everywhere; there is no daemon
+        parser.add_argument(name, help=argparse.SUPPRESS)
     return parser
 
 
@@ -103,11 +106,12 @@ def _announce(player: Player, options: argparse.Namespace, count: int) -> None:
     if options.json:
         print(_json({"base_urls": urls, "port": player.port, "pid": os.getpid(), "cassettes": count}), flush=True)
         return
-    print("\n".join(f"{name + ':':<18} {url}" for name, url in urls.items()), flush=True)
+    width = max(len(name) for name in urls) + 1
+    print("\n".join(f"{name + ':':<{width}} {url}" for name, url in urls.items()), flush=True)
     if options.quiet:
         return
     if options.write_config is not None:
-        print(f"{'config:':<18} {options.write_config}\n{'try:':<18} modeld --config {options.write_config}", flush=True)
+        print(f"\nThey are in {options.write_config}; try: modeld --config {options.write_config}", flush=True)
     else:
         print(f"\nA models.yaml for it:\n\n{player.config_text()}")
     print(f"{count} cassettes; `modeld replay --list` shows them. Ctrl-C ends.", flush=True)
