@@ -44,6 +44,7 @@ from .upstream.contract import Transport
 
 Env = Mapping[str, str]
 _log = logger("runtime")
+_OF_THE_KEY = ("auth", "quota_exceeded", "rate_limit")
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -144,7 +145,9 @@ class Runtime:
             failure.request_id = request_id
             failure.model = failure.model or request.model
             raise
-        return Call(request, spec, request_id, self.clock.new_id("msg"), env=env or {}, trace=self._observed(trace))
+        return Call(
+            request, spec, request_id, self.clock.new_id("msg"), env=env or {}, trace=self._observed(trace, lent=bool(env))
+        )
 
     async def run(self, call: Call) -> CanonicalResponse:
         """Run a prepared call: streamed if it has a consumer. Raises ProviderFailure."""
@@ -156,8 +159,11 @@ class Runtime:
         finally:
             self.calls_running -= 1
 
-    def _observed(self, trace: Callable[[TraceEvent], None] | None) -> Callable[[TraceEvent], None]:
-        """The trace bus of one call: the log and the availability of providers listen, then the client that asked."""
+    def _observed(self, trace: Callable[[TraceEvent], None] | None, *, lent: bool) -> Callable[[TraceEvent], None]:
+        """The trace bus of one call: the log and the availability of providers listen, then the client that asked.
+
+        What a provider has against a key that a client lends says nothing about the provider for others.
+        """
 
         def observe(event: TraceEvent) -> None:
             if isinstance(event, CallStarted):
@@ -169,7 +175,8 @@ class Runtime:
             elif isinstance(event, CallFailed):
                 if event.error_class == "auth" and (adapter := self.snapshot.config.adapters.get(event.provider)):
                     self._keys.rejected(adapter)
-                self._changed(self._availability.failed(event.provider, event.model, event.error_class))
+                if not (lent and event.error_class in _OF_THE_KEY):
+                    self._changed(self._availability.failed(event.provider, event.model, event.error_class))
                 say = _log.info if event.error_class == "cancelled" else _log.warning
                 say("call failed", **_fields(event))
             if trace is not None:

@@ -733,6 +733,19 @@ async def test_a_lent_key_serves_its_lender_alone(simulator: Simulator) -> None:
         assert canary.find([lent, "sk-never-asked-for-0123456789"], *told(daemon, lender, other)) == []
 
 
+@pytest.mark.parametrize("fault", ["auth", "quota", "rate_limit-0-0"])
+async def test_what_is_wrong_with_a_lent_key_is_its_lenders_business(simulator: Simulator, fault: str) -> None:
+    models = ["sim-text", f"sim-fault-{fault}"]
+    config = models_yaml(simulator.base_url, simulator.openai_base_url, models, max_retries=0)
+    async with DaemonProcess(config) as daemon:
+        lender, other = await daemon.peer(env={"MODELD_TEST_KEY": "sk-lent-0123456789abcdef"}), await daemon.peer()
+        for _ in range(5):
+            (await lender.call("model/complete", {"model": f"openai:{models[1]}", "messages": "x"})).data["error_class"]
+        states = {model["availability"] for model in (await other.call("model/list")).ok()["models"]}
+        assert states == {"available"}
+        assert not other.notifications("availability/changed")
+
+
 # ---- the process
 
 
