@@ -24,6 +24,7 @@ FINISH_S = 2.0  # a client leaves at the end marker; the rest of the body may ta
 _OF_THE_HOP = frozenset(
     ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "upgrade", "te", "keep-alive")
 )
+_NOT_KEPT = _OF_THE_HOP | {"cookie"}
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -72,7 +73,7 @@ class Recorder:
         self._prefix = f"/{clock.token(16).hex()}"
         self._server = LoopbackServer(self._handle)
         self._known: dict[bytes, Known] = {}
-        self._credentials = frozenset(("authorization", "api-key", "cookie", *(row.key_header.lower() for row in all_rows())))
+        self._credentials = frozenset(("authorization", "api-key", *(row.key_header.lower() for row in all_rows())))
 
     @property
     def base_url(self) -> str:
@@ -118,7 +119,7 @@ class Recorder:
         exchanged = Exchanged(
             request.method,
             request.target.removeprefix(self._prefix),
-            dict(self._split(request.headers)[1]),
+            {name: value for name, value in request.headers if name not in self._credentials and name not in _NOT_KEPT},
             request.body,
             self._known.get(request.body),
         )
@@ -179,8 +180,8 @@ class Recorder:
 
     def _split(self, headers: list[tuple[str, str]]) -> tuple[Credential | None, list[tuple[str, str]]]:
         """The credential, bound to the one origin that it is meant for, and the headers without it."""
-        secret = next(((name, value) for name, value in headers if name in self._credentials), None)
-        rest = [(name, value) for name, value in headers if name not in self._credentials and name not in _OF_THE_HOP]
+        secret = next((header for header in headers if header[0] in self._credentials), None)
+        rest = [header for header in headers if header[0] not in _OF_THE_HOP and header != secret]
         if secret is None:
             return None, rest
         name, value = secret
