@@ -8,7 +8,7 @@ from tests.harness.daemon import DaemonProcess, models_yaml
 from modeld.simulator import Simulator
 
 FAULTS = ("endless_stream", "endless_line", "gzip_bomb", "giant_event", "hang_mid_stream", "hang_before_headers")
-BENCHES = ("n200-s20-d0", "n100-s20-d10000", "n200-s20-d20000", "n2000-s20-d20000")
+BENCHES = ("n200-s20-d0", "n100-s20-d10000", "n200-s20-d20000", "n2000-s20-d20000", "n500-s2000-d0")
 MODELS = ["sim-text", "sim-echo", *(f"sim-fault-{fault}" for fault in FAULTS), *(f"bench-{bench}-f0-b1" for bench in BENCHES)]
 
 
