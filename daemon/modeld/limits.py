@@ -44,7 +44,7 @@ POOL_IDLE_PER_ORIGIN = 512  # as many streams as one machine runs at once; a new
 MAX_PROVIDER_MESSAGE_CHARS = 2_000  # of a provider's error text that goes on to clients
 
 # ---- retries
-MAX_RETRY_WAIT_S = 60.0  # a provider that asks for more gets an error with retry_after_seconds instead of a wait
+MAX_RETRY_WAIT_S = 60.0  # what a provider asks for beyond it is cut to it; the error then says what was asked
 BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 8.0
 

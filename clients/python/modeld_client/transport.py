@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
@@ -188,8 +188,7 @@ class AsyncConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports derive from none of asyncio's
 
     def data_received(self, data: bytes) -> None:
         """Deliver, then pause where a consumer is too far behind."""

@@ -107,7 +107,7 @@ class Attempt:
             await exchange.pump(reader.on_data)
             reader.end(exchange)
         except UpstreamError as error:
-            raise unreachable(error, self.link.name, self.link.endpoint.origin) from error
+            raise unreachable(error, self.link.name) from error
         finally:
             if unsubscribe:
                 unsubscribe()

@@ -75,7 +75,7 @@ class Link:
         try:
             return await self.transport.open(request, connect_timeout_s=connect_s, head_timeout_s=timeout_s)
         except UpstreamError as error:
-            raise unreachable(error, self.name, endpoint.origin) from error
+            raise unreachable(error, self.name) from error
 
     async def fetch(self, encoded: Encoded, env: Mapping[str, str], decode: Callable[[bytes], T]) -> T:
         """What a small request outside of a call gives: no retries, whole body. Raises ProviderFailure."""
@@ -97,7 +97,7 @@ class Link:
                 raise self.failure_of(exchange, await _read_error_body(exchange))
             return await exchange.read(limits.MAX_RESPONSE_BYTES)
         except UpstreamError as error:
-            raise unreachable(error, self.name, self.endpoint.origin) from error
+            raise unreachable(error, self.name) from error
         finally:
             exchange.close()
 
@@ -141,16 +141,6 @@ def merged_headers(configured: Sequence[tuple[str, str]], encoded: Mapping[str, 
     return list(headers.items())
 
 
-_REASONS = {
-    "connect": "could not be reached",
-    "tls": "could not be reached securely",
-    "timeout": "did not answer in time",
-    "reset": "closed the connection",
-    "protocol": "broke the HTTP protocol",
-    "too_large": "sent more than the limits allow",
-}
-
-
 async def _read_error_body(exchange: Exchange) -> bytes:
     """As much of a failed answer as says something; a body that breaks off takes nothing from its status."""
     try:
@@ -159,11 +149,11 @@ async def _read_error_body(exchange: Exchange) -> bytes:
         return b""
 
 
-def unreachable(error: UpstreamError, provider: str, origin: Origin) -> ProviderFailure:
+def unreachable(error: UpstreamError, provider: str) -> ProviderFailure:
     """A transport fault as the failure of a call; what went over a limit, or never could be sent, isn't worth a second try."""
     if isinstance(error, RequestRefused):
         return ProviderFailure("not_configured", f"{provider}: {error.message}")
-    message = f"{provider} ({origin}) {_REASONS[error.fault]}: {error.message}"
+    message = f"{provider}: {error.message}"
     if error.fault == "too_large":
         return ProviderFailure("server_error", message, retryable=False)
     return ProviderFailure("network", message)
