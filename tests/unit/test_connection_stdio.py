@@ -224,8 +224,14 @@ async def test_no_daemon_to_be_had(tmp_path: Path) -> None:
     place.chmod(0o777)
     process = await spawn(script, str(place / "s"))
     code, out, err = await finish(process, HELLO)
-    assert (code, out) == (EXIT_NO_DAEMON, b"")
+    assert code == EXIT_NO_DAEMON
     assert b"chmod 700" in err
+    head, _, body = out.partition(b"\r\n\r\n")  # the request that waited is told too
+    assert head == b"Content-Length: %d" % len(body)
+    error = json.loads(body)["error"]
+    assert error["code"] == -32803
+    assert error["data"]["reason"] == "no_daemon"
+    assert "chmod 700" in error["message"]
 
 
 @pytest.mark.parametrize(
