@@ -53,7 +53,9 @@ def plan_chat_thinking(request: CanonicalRequest, model: ModelSpec, notes: Notes
 
 def _has_switches(quirks: Quirks) -> bool:
     """Whether there is more to it than a level."""
-    return quirks.thinking in ("budget", "switch") or bool(quirks.thinking_on or quirks.thinking_off or quirks.budget_path)
+    if quirks.thinking == "effort":
+        return bool(quirks.thinking_on or quirks.thinking_off or quirks.budget_path)
+    return quirks.thinking in ("budget", "switch")
 
 
 def _turned_off(model: ModelSpec) -> ThinkingPlan:
