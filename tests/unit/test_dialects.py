@@ -5,10 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from modeld.config.schema import AdapterConfig, Config, ModelConfig
 from modeld.providers.assembler import Assembler
 from modeld.providers.catalog import facts_of, row_of, with_capabilities, with_quirks
 from modeld.providers.dialects import DIALECTS, DialectAssembler, assembler_for, in_dialect
 from modeld.providers.spec import ModelSpec, Quirks
+from modeld.routing.registry import build_registry
 from modeld_protocol.events import ToolUseInputDelta
 from modeld_protocol.model import Capabilities, ModelLimits
 from modeld_protocol.request import CanonicalRequest
@@ -395,3 +397,29 @@ def test_models_that_are_known_to_have_none(name: str, dialect: str) -> None:
     facts = facts_of(row_of("ollama"), name)
     assert facts.quirks.tool_dialect == dialect
     assert facts.capabilities.tools
+
+
+@pytest.mark.parametrize(
+    ("adapter", "model", "dialect"),
+    [
+        ({}, {}, "native"),
+        ({"tool_dialect": "tagged"}, {}, "tagged"),
+        ({"tool_dialect": "tagged"}, {"tool_dialect": "fenced"}, "fenced"),
+        ({"tool_dialect": "fenced"}, {"tool_dialect": "native"}, "native"),
+    ],
+)
+def test_the_config_chooses_for_an_adapter_and_over_it_for_a_model(
+    adapter: dict[str, Any], model: dict[str, Any], dialect: str
+) -> None:
+    config = Config(
+        {"local": AdapterConfig("local", "openai-compatible", base_url="http://127.0.0.1:1/v1", options=adapter)},
+        {"local:m": ModelConfig("local:m", "local", "m", options=model)},
+    )
+    assert build_registry(config).specs["local:m"].quirks.tool_dialect == dialect
+
+
+@pytest.mark.parametrize("options", [{"tool_dialect": "smoke"}, {"tool_dialct": "tagged"}])
+def test_an_option_that_is_none_is_a_fault_of_the_config(options: dict[str, Any]) -> None:
+    adapters = {"local": AdapterConfig("local", "openai-compatible", base_url="http://127.0.0.1:1/v1")}
+    with pytest.raises(ValueError, match=r"local:m: .*(tool_dialect|options)"):
+        build_registry(Config(adapters, {"local:m": ModelConfig("local:m", "local", "m", options=options)}))

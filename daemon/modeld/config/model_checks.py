@@ -2,12 +2,27 @@
 
 import re
 from collections.abc import Collection
+from typing import Any
 
 import msgspec
 
 from modeld_protocol.model import Capabilities, ModelLimits, Pricing
 
-from .fields import INVALID, Field, Fields, Reader, Report, is_null, read_fields, read_flag, read_text, read_texts, struct_reader
+from .fields import (
+    INVALID,
+    Field,
+    Fields,
+    Reader,
+    Report,
+    is_null,
+    read_entries,
+    read_fields,
+    read_flag,
+    read_plain,
+    read_text,
+    read_texts,
+    struct_reader,
+)
 from .schema import TIERS, ModelConfig
 from .wording import listed, quote
 from .yaml_nodes import Alias, Node
@@ -174,7 +189,14 @@ def _model(draft: Draft, fallbacks: list[tuple[str, Node]]) -> ModelConfig:
         capabilities=values.get("capabilities", {}),
         limits=values.get("limits", {}),
         pricing=msgspec.convert(pricing, Pricing) if pricing is not None else None,
+        options=values.get("options", {}),
     )
+
+
+def _read_options(report: Report, field: Field) -> Any:
+    return {
+        entry.name: read_plain(entry.node) for entry in read_entries(report, field.node, f"options of {field.owner}", "options")
+    }
 
 
 _READERS: dict[str, Reader] = {
@@ -187,4 +209,5 @@ _READERS: dict[str, Reader] = {
     "capabilities": struct_reader(Capabilities, "capabilities"),
     "limits": struct_reader(ModelLimits, "limits"),
     "pricing": struct_reader(Pricing, "pricing"),
+    "options": _read_options,
 }

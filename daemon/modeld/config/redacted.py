@@ -15,7 +15,10 @@ def redacted(config: Config) -> dict[str, Any]:
     """The config as plain data for `config/get`: where keys come from, never what they are."""
     return {
         "adapters": {name: _redacted_adapter(adapter) for name, adapter in config.adapters.items()},
-        "models": {model_id: msgspec.to_builtins(model) for model_id, model in config.models.items()},
+        "models": {
+            model_id: {**msgspec.to_builtins(model), "options": _scrubbed(model.options)}
+            for model_id, model in config.models.items()
+        },
         "default_model": config.default_model,
         "models_given": config.models_given,
     }

@@ -41,6 +41,7 @@ MODEL_FIELDS: dict[str, str] = {
     "fallbacks": "Models to use instead while this one is unavailable, best first: ids or aliases.",
     "capabilities": "Corrections of what the catalog says that the model can do.",
     "limits": "Corrections of the model's limits, in tokens.",
+    "options": "Settings that only this model needs, over the adapter's: tool_dialect (native, tagged, fenced) and the like.",
     "pricing": "Prices per million tokens, instead of the catalog's.",
 }
 
@@ -79,6 +80,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
     capabilities: dict[str, Any] = {}
     limits: dict[str, int | None] = {}
     pricing: Pricing | None = None
+    options: dict[str, Any] = {}
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -113,6 +115,7 @@ _MODEL_SCHEMAS: dict[str, dict[str, Any]] = {
     "fallbacks": _TEXTS,
     "capabilities": {"$ref": "#/$defs/Capabilities"},
     "limits": {"$ref": "#/$defs/ModelLimits"},
+    "options": {"type": "object"},
     "pricing": {"$ref": "#/$defs/Pricing"},
 }
 

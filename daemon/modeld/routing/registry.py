@@ -101,7 +101,7 @@ def _from_config(model: ModelConfig, config: Config) -> ModelSpec:
     row = row_of(adapter.type)
     wire_name = model.wire_name or model.id.partition(":")[2]
     known = model_of(row.type, wire_name)
-    facts = _with_overrides(_facts(row, adapter, wire_name), row, model)
+    facts = _with_overrides(_with_options(_facts(row, adapter, wire_name), model), row, model)
     return ModelSpec(
         id=model.id,
         provider=adapter.name,
@@ -117,6 +117,18 @@ def _from_config(model: ModelConfig, config: Config) -> ModelSpec:
         can_delegate=model.can_delegate,
         fallbacks=model.fallbacks,
     )
+
+
+def _with_options(facts: ModelFacts, model: ModelConfig) -> ModelFacts:
+    """The model's own quirks, over those of its adapter."""
+    unknown = sorted(model.options.keys() - set(Quirks.__struct_fields__))
+    if unknown:
+        known = ", ".join(sorted(Quirks.__struct_fields__))
+        raise ValueError(f"{model.id}: no option of a model is called {unknown[0]}; there are {known}")
+    try:
+        return with_quirks(facts, model.options) if model.options else facts
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{model.id}: {error}; correct the model's `options`") from None
 
 
 def _with_overrides(facts: ModelFacts, row: ProviderRow, model: ModelConfig) -> ModelFacts:

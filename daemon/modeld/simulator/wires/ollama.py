@@ -99,20 +99,20 @@ class _Ollama:
             calls += isinstance(step, ToolCallStep)
         if "no_end_marker" in script.irregular:
             return frames
-        last = Frame("", encode_json({**head, "message": {"role": "assistant", "content": ""}, **_end(script, ask)}), end=True)
+        last = Frame("", _go_json({**head, "message": {"role": "assistant", "content": ""}, **_end(script, ask)}), end=True)
         return [*frames, *[last] * (2 if "duplicate_finish" in script.irregular else 1)]
 
     def whole(self, script: Script, ask: Ask, stamp: Stamp) -> bytes:
-        return encode_json({**_head(ask, stamp), "message": _message(script, stamp), **_end(script, ask)})
+        return _go_json({**_head(ask, stamp), "message": _message(script, stamp), **_end(script, ask)})
 
     def failure(self, failure: Failure, ask: Ask | None, request_id: str) -> Rendered:
-        return Rendered(failure.status or _STATUS[failure.kind], encode_json(_failure_body(failure, ask)))
+        return Rendered(failure.status or _STATUS[failure.kind], _go_json(_failure_body(failure, ask)))
 
     def failure_frame(self, failure: Failure, request_id: str) -> Frame:
-        return Frame("", encode_json(_failure_body(failure, None)))
+        return Frame("", _go_json(_failure_body(failure, None)))
 
     def noise(self) -> Frame:
-        return Frame("", encode_json({"model": "", "x_simulated": {"unknown": True}, "done": False}))
+        return Frame("", _go_json({"model": "", "x_simulated": {"unknown": True}, "done": False}))
 
     def keep_alive(self) -> bytes:
         return b"\n"
@@ -128,14 +128,24 @@ class _Ollama:
             name = _body_of(call).get("model")
             if name not in names:
                 raise Refused("not_found", f"model '{name}' not found")
-            return Rendered(200, encode_json({"details": _DETAILS, "model_info": _INFO, "capabilities": _CAPABILITIES}))
-        return Rendered(200, encode_json({"models": [_listed(name) for name in names]}))
+            return Rendered(200, _go_json({"details": _DETAILS, "model_info": _INFO, "capabilities": _CAPABILITIES}))
+        return Rendered(200, _go_json({"models": [_listed(name) for name in names]}))
 
 
 WIRE = _Ollama()
 
 
 # ---- answers
+
+# What Go's encoder writes as escapes; the separators would end a line for many readers.
+_ESCAPED = [(char.encode(), f"\\u{ord(char):04x}".encode()) for char in "<>&\u2028\u2029"]
+
+
+def _go_json(value: Any) -> bytes:
+    data = encode_json(value)
+    for char, escape in _ESCAPED:
+        data = data.replace(char, escape)
+    return data
 
 
 _DETAILS: Json = {
@@ -178,16 +188,15 @@ def _step_frames(head: Json, step: Step, calls: int, stamp: Stamp) -> list[Frame
             return _piece_frames(head, '{"role":"assistant","content":', [step.text])
         case ToolCallStep():
             message = {"role": "assistant", "content": "", "tool_calls": [_call(step, calls, stamp)]}
-            return [Frame("", encode_json({**head, "message": message, "done": False}), content=True)]
+            return [Frame("", _go_json({**head, "message": message, "done": False}), content=True)]
         case _:
             return []
 
 
 def _piece_frames(head: Json, before: str, pieces: Sequence[str]) -> list[Frame]:
     """One frame for each piece, from a template: long answers are mostly these."""
-    start = encode_json(head)[:-1] + b',"message":' + before.encode()
-    encode = msgspec.json.encode
-    return [Frame("", start + encode(piece) + b'},"done":false}', content=True) for piece in pieces]
+    start = _go_json(head)[:-1] + b',"message":' + before.encode()
+    return [Frame("", start + _go_json(piece) + b'},"done":false}', content=True) for piece in pieces]
 
 
 def _call(step: ToolCallStep, index: int, stamp: Stamp) -> Json:
