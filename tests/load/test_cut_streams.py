@@ -40,8 +40,8 @@ async def daemon(simulator: Simulator) -> AsyncIterator[DaemonProcess]:
 
 
 async def ask(peer: Peer, simulator: Simulator, wire: str, lane: int, offset: int | None) -> Any:
-    """The reply to a stream that is cut after `offset` bytes, whole where that is None. Nothing at all (0 bytes) may be sent again:
-    on a used connection it is how a server closes one that was idle."""
+    """The reply to a stream that is cut after `offset` bytes, whole where that is None. At 0 it may be asked for again: so does
+    a server end a connection that was idle."""
     fault = None if offset is None else f"cut_at_byte-{offset}"
     simulator.push(Script(STEPS, fault=fault), model=f"sim-text+{lane}")
     params = {"model": f"{wire}:sim-text+{lane}", "messages": "Hello", "tools": TOOLS}
