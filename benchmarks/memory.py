@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import msgspec
+
 from modeld_protocol.framing import frame
 
 from .processes import Daemon, Simulator

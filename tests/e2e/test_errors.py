@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import pytest
-
 from tests.e2e.conftest import WIRES, World
 from tests.harness.checks import check_stream, deltas_of
 from tests.harness.daemon import KEY, DaemonProcess, models_yaml
@@ -23,7 +22,9 @@ def ask(wire: str, fault: str) -> dict[str, Any]:
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("fault", "waits_s"), [("rate_limit-1-0.2", 0.2), ("server_error-1-503", 0)])
-async def test_a_passing_failure_is_retried(peer: Peer, simulator: Any, wire: str, method: str, fault: str, waits_s: float) -> None:
+async def test_a_passing_failure_is_retried(
+    peer: Peer, simulator: Any, wire: str, method: str, fault: str, waits_s: float
+) -> None:
     began = time.monotonic()
     reply = await peer.call(method, ask(wire, fault))
     assert reply.ok()["metrics"]["attempts"] == 2
@@ -116,7 +117,16 @@ async def test_garbage_with_status_200_is_a_typed_error(hasty: Peer, wire: str, 
         check_stream(reply, "error")
 
 
-TOLERATED = ["invalid_utf8", "lone_surrogate", "crlf", "bom", "split_every_byte", "comments", "unknown_events", "duplicate_finish"]
+TOLERATED = [
+    "invalid_utf8",
+    "lone_surrogate",
+    "crlf",
+    "bom",
+    "split_every_byte",
+    "comments",
+    "unknown_events",
+    "duplicate_finish",
+]
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ONLINE = not os.environ.get("MODELD_TEST_OFFLINE")
-pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(not ONLINE, reason="MODELD_TEST_OFFLINE is set; this installs packages")]
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not ONLINE, reason="MODELD_TEST_OFFLINE is set; this installs packages"),
+]
 
 
 def run(*command: str | Path, cwd: Path) -> str:

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from typing import cast
 
 EXIT_WITHOUT_SHUTDOWN = 1
 EXIT_CONNECTION_LOST = 5
@@ -183,12 +184,13 @@ def _answer_waiting_request(reason: str) -> None:
         if not select.select([0], [], [], ANSWER_WAIT_S)[0]:
             return
         head, _, body = os.read(0, PIECE_BYTES).partition(b"\r\n\r\n")
-        request = json.loads(body[: _content_length(head) or 0])
-        if not isinstance(request, dict) or not isinstance(request.get("id"), (int, str)):
+        request: object = json.loads(body[: _content_length(head) or 0])
+        rpc_id: object = cast("dict[str, object]", request).get("id") if isinstance(request, dict) else None
+        if not isinstance(rpc_id, (int, str)):
             return
         data = {"error_class": "other", "message": reason, "retryable": True, "reason": "no_daemon"}
         error = {"code": REQUEST_FAILED, "message": reason, "data": data}
-        answer = json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}).encode()
+        answer = json.dumps({"jsonrpc": "2.0", "id": rpc_id, "error": error}).encode()
         os.write(1, b"Content-Length: %d\r\n\r\n%b" % (len(answer), answer))
     except (OSError, ValueError, RecursionError):  # nobody asked, or not in a way that can be answered
         return
