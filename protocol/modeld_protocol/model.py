@@ -39,6 +39,8 @@ class Capabilities(msgspec.Struct, omit_defaults=False):
 
 
 class ModelLimits(msgspec.Struct):
+    """Limits in tokens; null where unknown."""
+
     max_context_tokens: int | None = None
     max_output_tokens: int | None = None
     min_cache_tokens: int | None = None
@@ -87,15 +89,21 @@ class ModelInfo(msgspec.Struct):
 
 
 class ModelList(msgspec.Struct):
+    """Every configured model, in config order."""
+
     models: list[ModelInfo]
 
 
 class DiscoverParams(msgspec.Struct, omit_defaults=True):
+    """Which providers to ask; all of them without a list."""
+
     providers: list[str] | None = None
     refresh: bool = False
 
 
 class DiscoveredModel(msgspec.Struct, omit_defaults=True):
+    """A model that a provider says it has; `configured` where this config offers it."""
+
     id: str
     provider: str
     wire_name: str
@@ -105,12 +113,16 @@ class DiscoveredModel(msgspec.Struct, omit_defaults=True):
 
 
 class DiscoverFailure(msgspec.Struct):
+    """A provider that could not be asked."""
+
     provider: str
     error_class: str
     message: str
 
 
 class DiscoverResult(msgspec.Struct):
+    """What was found, and who failed."""
+
     models: list[DiscoveredModel]
     failures: list[DiscoverFailure] = []
 
@@ -126,6 +138,8 @@ class TokenCountParams(msgspec.Struct, omit_defaults=True):
 
 
 class TokenCount(msgspec.Struct):
+    """Input tokens; `estimated` where they were counted locally."""
+
     input_tokens: int
     estimated: bool
 
@@ -147,6 +161,8 @@ class ProviderInfo(msgspec.Struct):
 
 
 class ProviderList(msgspec.Struct):
+    """Every configured provider."""
+
     providers: list[ProviderInfo]
 
 
