@@ -139,7 +139,7 @@ class Runtime:
         request_id = request.request_id or self.clock.new_id("req")
         try:
             spec = resolve(snapshot.registry, request.model, request.provider)
-            validate_history(request.messages)
+            validate_history(request)
             check(request, spec, stream=stream)
         except ProviderFailure as failure:
             failure.request_id = request_id

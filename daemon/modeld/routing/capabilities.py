@@ -55,8 +55,16 @@ def check(request: CanonicalRequest, spec: ModelSpec, *, stream: bool = False) -
         _check_content(messages, spec)
 
 
-def validate_history(messages: str | Sequence[Message]) -> None:
-    """Raises ProviderFailure (`invalid_request`) where a tool result answers no call that comes before it."""
+_HELD_BY_PROVIDER = ("previous_response_id", "conversation")  # options that say where the earlier history is
+
+
+def validate_history(request: CanonicalRequest) -> None:
+    """Raises ProviderFailure (`invalid_request`) where a tool result answers no call that comes before it; a history that the
+    provider holds in part is the provider's to judge."""
+    options = request.provider_options or {}
+    if any(given.get(name) for given in options.values() for name in _HELD_BY_PROVIDER):
+        return
+    messages = request.messages
     if isinstance(messages, str) or ToolResultBlock not in _kinds(messages):
         return
     calls: set[str] = set()
