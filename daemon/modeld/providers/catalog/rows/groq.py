@@ -107,7 +107,7 @@ GROQ = ProviderRow(
             capabilities={"images": False, "image_media_types": [], "tool_result_media": False},
         ),
         ModelRule(
-            pattern=r"kimi",
+            pattern=r"kimi-",
             reason="Makes ids such as `functions.name:0`, which go back verbatim.",
             source="https://platform.kimi.ai/docs/api/chat",
             date="2026-11-20",
