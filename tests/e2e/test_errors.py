@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import WIRES, World
-from tests.harness.checks import check_stream, deltas_of
+from tests.harness.checks import check_stream, deltas_of, text_of
 from tests.harness.daemon import KEY, DaemonProcess, models_yaml
 from tests.harness.peer import Peer
+
+from modeld.simulator.script import Script, TextStep
 
 pytestmark = pytest.mark.anyio
 METHODS = ("model/complete", "model/stream")
@@ -243,3 +245,12 @@ async def test_hostile_bodies_cost_bounded_memory(world: World, peer: Peer, wire
         assert reply.data["error_class"] in ("server_error", "network")
     assert world.daemon.rss_bytes() - before < 160 * 1024 * 1024
     (await peer.call("model/complete", {"model": "openai:sim-text", "messages": "x"})).ok()
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_key_that_comes_back_in_an_answer_is_starred_out(peer: Peer, simulator: Any, wire: str, method: str) -> None:
+    simulator.push(Script(steps=[TextStep(["Your key is ", KEY[:9], KEY[9:], " and " + KEY])]))
+    reply = await peer.call(method, {"model": f"{wire}:sim-text", "messages": "x"})
+    text = text_of(reply.ok()["content"])
+    assert " and " + "*" * len(KEY) in text
