@@ -175,6 +175,21 @@ def forward(path: str, arguments: Sequence[str] = (), timeout_s: float = START_T
         return Forwarder(daemon).run()
 
 
+# The other fields of modeld_protocol.errors.ErrorData: a failed request has them all.
+_NO_DETAILS = dict.fromkeys(
+    (
+        "provider",
+        "model",
+        "provider_status",
+        "provider_message",
+        "retry_after_seconds",
+        "request_id",
+        "provider_request_id",
+        "partial",
+    )
+)
+
+
 def _answer_waiting_request(reason: str) -> None:
     """Tell the client too: its first request, usually `initialize`, gets a typed error. Editors show that, not stderr."""
     import json
@@ -188,7 +203,7 @@ def _answer_waiting_request(reason: str) -> None:
         rpc_id: object = cast("dict[str, object]", request).get("id") if isinstance(request, dict) else None
         if not isinstance(rpc_id, (int, str)):
             return
-        data = {"error_class": "other", "message": reason, "retryable": True, "reason": "no_daemon"}
+        data = {**_NO_DETAILS, "error_class": "other", "message": reason, "retryable": True, "reason": "no_daemon"}
         error = {"code": REQUEST_FAILED, "message": reason, "data": data}
         answer = json.dumps({"jsonrpc": "2.0", "id": rpc_id, "error": error}).encode()
         os.write(1, b"Content-Length: %d\r\n\r\n%b" % (len(answer), answer))
