@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from typing import cast
 
 EXIT_WITHOUT_SHUTDOWN = 1
 EXIT_CONNECTION_LOST = 5
@@ -194,6 +193,7 @@ def _answer_waiting_request(reason: str) -> None:
     """Tell the client too: its first request, usually `initialize`, gets a typed error. Editors show that, not stderr."""
     import json
     import select
+    from typing import cast
 
     try:
         if not select.select([0], [], [], ANSWER_WAIT_S)[0]:
