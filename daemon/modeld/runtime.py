@@ -4,8 +4,10 @@ The daemon serves it to many clients; `modeld.builder` embeds it in a program. A
 the one it began with.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -90,6 +92,12 @@ class Runtime:
         self._availability.forget(config.adapters.keys())
         return self.snapshot
 
+    async def warm_up(self) -> None:
+        """Import the wires of the configured providers, one in each turn of the loop, so that no first call waits for it."""
+        for wire in {row_of(adapter.type).wire for adapter in self.snapshot.config.adapters.values()}:
+            await asyncio.sleep(0)
+            wire_of(wire)
+
     def _build(self, config: Config, version: int, previous: dict[str, ProviderAdapter]) -> Snapshot:
         known = self.snapshot.config.adapters if previous else {}
         adapters = {
@@ -105,7 +113,7 @@ class Runtime:
         link = Link(
             config.name,
             endpoint,
-            wire_of(row.wire),
+            partial(wire_of, row.wire),
             self._transport_for(config),
             self._keys.source(config, row, endpoint.origin),
             self.clock,

@@ -83,6 +83,7 @@ async def _shared(settings: app.Options, source: ConfigSource, redactor: Redacto
 async def _isolated(settings: app.Options, source: ConfigSource, redactor: Redactor, output: int) -> int:
     daemon = app.Daemon(settings, source, os.environ, redactor)
     app.handle_signals(daemon)
+    app.quiet_collector()
     serving = asyncio.create_task(daemon.serve())
     code = await serve_stdio(daemon.router, daemon.identity, output, on_made=daemon.listener.connections.add)
     daemon.stop(force=True)
