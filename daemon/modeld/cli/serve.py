@@ -103,7 +103,6 @@ async def _end_tasks() -> None:
 
 def _leave(code: int) -> NoReturn:
     """End without waiting for threads: one that hangs in a name look-up or a locked keyring can't be ended otherwise."""
-    sys.stderr.flush()
     os._exit(code)
 
 
