@@ -40,7 +40,7 @@ from .providers.failure import ProviderFailure
 from .providers.link import Link
 from .routing.availability import Availability
 from .routing.capabilities import check, validate_history
-from .routing.registry import Registry, build_registry
+from .routing.registry import Registry, build_registry, capabilities_of
 from .routing.resolve import resolve
 from .upstream.contract import Transport
 
@@ -239,7 +239,7 @@ class Runtime:
                     wire=row.wire,
                     base_url=str(endpoint_of(adapter, row).origin) + endpoint_of(adapter, row).base_path,
                     availability="not_configured" if missing else self._availability.of(adapter.name, None),
-                    capabilities=row.capabilities,
+                    capabilities=capabilities_of(adapter),
                     models=[spec.id for spec in snapshot.registry.specs.values() if spec.provider == adapter.name],
                     key_source=self._keys.describe(adapter, row),
                     reason=missing or self._availability.reason(adapter.name, None),

@@ -223,7 +223,11 @@ REQUESTS: list[tuple[str, str, dict[str, Any], dict[str, Any], list[str]]] = [
     ),
     ("cerebras", "zai-glm-4.7", {"thinking": OFF}, {"reasoning_effort": "none"}, []),
     # tools and structured output
-    ("deepseek", "deepseek-v4-pro", REQUIRED, {"tool_choice": "auto"}, ["parameter_adjusted tool_choice"]),
+    (
+        *("deepseek", "deepseek-v4-pro", REQUIRED),
+        {"tool_choice": "required", "thinking": {"type": "disabled"}},
+        ["parameter_adjusted thinking"],
+    ),
     (
         *("deepseek", "deepseek-v4-pro", {**REQUIRED, "thinking": OFF}),
         {"tool_choice": "required", "thinking": {"type": "disabled"}},
@@ -236,7 +240,6 @@ REQUESTS: list[tuple[str, str, dict[str, Any], dict[str, Any], list[str]]] = [
         [],
     ),
     ("glm", "glm-4.5", {**TOOLS, "tool_choice": {"type": "none"}}, {}, []),
-    ("kimi", "kimi-k2.6", REQUIRED, {"tool_choice": "auto"}, ["parameter_adjusted tool_choice"]),
     (
         *("kimi", "kimi-k2.6", {"tools": [TIME], "tool_choice": {"type": "required"}}),
         {"tool_choice": {"type": "function", "function": {"name": "time"}}},
@@ -293,6 +296,8 @@ REFUSED = [
     ("glm", "glm-5.3", {"thinking": OFF}, "can't stop thinking; ask for effort low"),
     ("minimax", "MiniMax-M2.7", {"thinking": OFF}, "can't stop thinking; leave thinking out"),
     ("deepseek", "deepseek-chat", {"thinking": ON}, "can't think"),
+    ("deepseek", "deepseek-v4-pro", {**REQUIRED, "thinking": ON}, "can't be made to call a tool while it thinks"),
+    ("kimi", "kimi-k2.6", REQUIRED, "can't be made to call a tool; use auto"),
     ("groq", "openai/gpt-oss-20b", {**TOOLS, "response_format": SCHEMA}, "tools or a schema of the answer, not both"),
     ("glm", "glm-4.7", {"tools": [{**TIME, "name": f"t{n}"} for n in range(129)]}, "takes 128 tools, not 129"),
     (

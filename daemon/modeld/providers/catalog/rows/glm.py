@@ -3,7 +3,7 @@
 from modeld_protocol.model import Capabilities
 
 from ...spec import Quirks
-from .row import ALL_EFFORTS, IMAGE_TYPES, ModelRule, ProviderRow
+from .row import ALL_EFFORTS, IMAGE_TYPES, INLINE_OR_URL, ModelRule, ProviderRow
 
 _DOCS = "https://docs.z.ai"
 _THINKING = f"{_DOCS}/guides/capabilities/thinking-mode"
@@ -31,6 +31,7 @@ GLM = ProviderRow(
         json_object=True,
         images=True,
         image_media_types=IMAGE_TYPES,
+        image_sources=INLINE_OR_URL,
         prompt_cache="automatic",
     ),
     # Temperature and top_p lie strictly between 0 and 1, as the vendor's SDK clamps them; greedy sampling is a switch of its

@@ -24,8 +24,7 @@ def encode_think(asked: Thinking | None, model: ModelSpec, notes: Notes) -> bool
     quirks = model.quirks
     if asked.mode == "off" or asked.effort == "none":
         if quirks.thinking != "none" and not quirks.thinking_can_be_off:
-            message = "this model thinks whatever it is told; a low effort makes it think less"
-            notes.add("parameter_ignored", message, "thinking.mode")
+            raise ProviderFailure("capability_mismatch", f"{model.id} thinks whatever it is told; ask for effort low instead")
         return False
     if quirks.thinking == "none":
         if asked.mode == "on":
