@@ -37,16 +37,9 @@ class DirectTransport:
     async def open(self, request: HttpRequest, *, connect_timeout_s: float, head_timeout_s: float) -> Exchange:
         """Send and wait for the response head; see the contract."""
         head = encode_head(request)
-        connection = self._pool.take(request.origin)
-        if connection is not None:
-            try:
-                await connection.request(head, request.body, head_timeout_s)
-                return DirectExchange(connection, self._give_back, key_to_mask(request))
-            except UpstreamError:
-                # A server may close an idle connection at the moment of its reuse: nothing came back, so nothing failed yet.
-                if not connection.died_unheard:
-                    raise
-        connection = await self._connect(request.origin, connect_timeout_s)
+        # A server may close an idle connection at the moment of its reuse. That is a failed attempt like any other: sending
+        # again from here would break the count of attempts that the caller keeps.
+        connection = self._pool.take(request.origin) or await self._connect(request.origin, connect_timeout_s)
         await connection.request(head, request.body, head_timeout_s)
         return DirectExchange(connection, self._give_back, key_to_mask(request))
 
