@@ -28,7 +28,7 @@ from .cache_markers import Marked, mark, takes_markers
 from .members import Members, merged
 from .messages import History, encode_messages
 from .options import ChatOptions, parse_options
-from .replay import Replay
+from .replay import Replay, related
 from .thinking import plan_chat_thinking
 from .types import ChatMessage, ChatRequest, StreamOptions
 
@@ -57,7 +57,7 @@ def _encode(request: CanonicalRequest, model: ModelSpec, notes: Notes, *, stream
     history = encode_messages(request, quirks, notes, replay)
     built = ChatRequest(model.wire_name, history.messages)
     if built.messages and built.messages[-1].role == "assistant":
-        _check_prefill(built.messages[-1], model)
+        built.messages[-1] = _prefill(built.messages[-1], model)
     if plan.effort is not None:
         built.reasoning_effort = plan.effort
     _add_tools(built, request, model, thinking=plan.active)
@@ -76,11 +76,15 @@ def _encode(request: CanonicalRequest, model: ModelSpec, notes: Notes, *, stream
     return (b"%b,%b" % (body[:-1], _encode_body(members)[1:]) if members else body), marked
 
 
-def _check_prefill(last: ChatMessage, model: ModelSpec) -> None:
+def _prefill(last: ChatMessage, model: ModelSpec) -> ChatMessage:
+    """The assistant's message that is to be continued, with the flag that says so."""
     if not model.quirks.prefill:
         raise ProviderFailure("capability_mismatch", f"{model.id} can't go on with its own message; end with the user's")
-    if model.quirks.prefill_mark is not None:
-        setattr(last, model.quirks.prefill_mark, True)
+    if model.quirks.prefill_mark is None:
+        return last
+    marked = related(last)
+    setattr(marked, model.quirks.prefill_mark, True)
+    return marked
 
 
 def _standing_members(request: CanonicalRequest, quirks: Quirks, built: ChatRequest, *, stream: bool) -> Members:
