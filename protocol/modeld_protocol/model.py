@@ -37,6 +37,9 @@ class Capabilities(msgspec.Struct, omit_defaults=False):
     thinking: bool = False
     thinking_off: bool = True
     """Thinking can be turned off, or there is none."""
+    thinking_with_tools: bool = False
+    """A model that thinks does so beside tools too. Where it can't, tools turn thinking off with a warning, or are refused where
+    the request insists on thinking."""
     thinking_modes: list[str] = []
     efforts: list[str] = []
     structured_output: bool = True

@@ -48,7 +48,7 @@ THINKS: dict[tuple[str, str], tuple[str, bool, bool, tuple[str, ...], str]] = {
         ("none", "minimal", "low", "medium", "high", "xhigh", "max"),
         "provider all model",
     ),
-    ("glm", "glm-4.7-flash"): ("effort", True, True, (), "provider all"),
+    ("glm", "glm-4.7-flash"): ("switch", True, True, (), "provider all"),
     ("glm", "glm-5.2"): (
         *("effort", True, True),
         ("none", "minimal", "low", "medium", "high", "xhigh", "max"),

@@ -151,6 +151,7 @@ def _derived(quirks: Quirks) -> dict[str, Any]:
     return {
         "thinking": thinks,
         "thinking_off": not thinks or quirks.thinking_can_be_off,
+        "thinking_with_tools": thinks and quirks.tools_with_reasoning,
         "thinking_modes": modes if thinks else [],
         "efforts": list(quirks.efforts) if thinks else [],
         "tool_choices": choices,

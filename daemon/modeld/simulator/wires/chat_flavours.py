@@ -4,6 +4,7 @@ A flavour answers below `/<name>/v1` of the simulator. Seen in recorded traffic 
 rows; 2026-11-20): where reasoning sits, where usage sits, what is left out, how ids look, how they say no, what they refuse.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
@@ -43,8 +44,18 @@ class Flavour(NamedTuple):
 # ---- what they refuse
 
 
+_THOUGHTLESS = re.compile(r"deepseek-(chat|v[23])|moonshot-v1|kimi-k2(?![.\d]|-thinking)")
+_FORGETFUL = re.compile(r"deepseek-(reasoner|r1)")
+
+
 def _needs_reasoning(body: Json) -> str | None:
-    """Calls in the history without their reasoning."""
+    """Calls in the history without their reasoning; at some of the older models, reasoning in the history at all."""
+    model = str(body["model"])
+    if _FORGETFUL.search(model):
+        held = any("reasoning_content" in message for message in cast("list[Json]", body["messages"]))
+        return "The reasoning_content is an intermediate result for display purposes only, it must not be sent" if held else None
+    if _THOUGHTLESS.search(model):
+        return None
     if cast(Json, body.get("thinking") or {}).get("type") == "disabled":
         return None
     for message in cast("list[Json]", body["messages"]):
@@ -70,7 +81,7 @@ def _fixed_sampling(body: Json) -> str | None:
     schemas = [cast(Json, tool["function"]).get("parameters", {}) for tool in cast("list[Json]", body.get("tools") or [])]
     if any("$schema" in schema for schema in schemas):
         return "tools.function.parameters is not a valid moonshot flavored json schema"
-    if "temperature" in body:
+    if "temperature" in body and not re.match(r"moonshot-v1|kimi-k2(?![.\d])", str(body["model"])):
         return "invalid temperature: only 1 is allowed for this model"
     return _needs_reasoning(body)
 
@@ -289,14 +300,16 @@ class FlavouredChat:
 _BUSINESS_CODES: dict[Kind, str] = {
     **{"rate_limit": "1302", "overloaded": "500", "bad_request": "1210", "unprocessable": "1214", "auth": "1000"},
     **{"forbidden": "1220", "not_found": "1211", "quota": "1113", "context_overflow": "1261", "server_error": "1234"},
+    **{"content_filter": "1301"},
 }
 _BASE_RESP_CODES: dict[Kind, int] = {
     **{"rate_limit": 1002, "overloaded": 1013, "bad_request": 2013, "unprocessable": 2013, "auth": 1004, "not_found": 2013},
-    **{"quota": 1008, "server_error": 1013, "context_overflow": 2013},
+    **{"forbidden": 2049, "content_filter": 1026, "quota": 1008, "server_error": 1013, "context_overflow": 2013},
 }
 _TYPES: dict[Kind, str] = {
     **{"rate_limit": "rate_limit_reached_error", "overloaded": "engine_overloaded_error", "auth": "invalid_authentication_error"},
     **{"quota": "exceeded_current_quota_error", "not_found": "resource_not_found_error", "server_error": "server_error"},
+    **{"content_filter": "content_filter"},
 }
 
 

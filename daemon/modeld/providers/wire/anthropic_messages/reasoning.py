@@ -91,6 +91,8 @@ def _budget(request: CanonicalRequest, thinking: Thinking, model: ModelSpec, war
     if limit is None:
         limit = min(max(_max_tokens(request, model, thinks=True), wanted + DEFAULT_MAX_TOKENS_UNKNOWN), _ceiling(model))
     budget = _fitting_budget(wanted, limit)
+    if thinking.effort and not (thinking.budget_tokens or effort):
+        _warn(warnings, "parameter_adjusted", f"this model has budgets, no efforts; {budget} tokens are sent", "thinking.effort")
     if thinking.budget_tokens and budget != wanted:
         _warn(warnings, "parameter_adjusted", f"{budget} is sent: at least 1024, below max_tokens", "thinking.budget_tokens")
     config = ThinkingConfig("enabled", budget, thinking.display or model.quirks.display)

@@ -58,7 +58,8 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "content_filter",
-        r"content_filter|content_policy|invalid_prompt|(?:misalignment|bio|cyber)_policy|data_inspection_failed|moderation|flagged"
+        r"content_filter|content_policy|content exists risk|invalid_prompt|(?:misalignment|bio|cyber)_policy"
+        r"|data_inspection_failed|moderation|flagged"
         r"|violates (?:our )?usage (?:guidelines|polic)|safety_check|safety system|responsibleaipolicy|\brefusal\b",
         400, 403, 422, 451,
     ),
