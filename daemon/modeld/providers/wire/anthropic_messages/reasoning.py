@@ -55,9 +55,12 @@ def plan_reasoning(request: CanonicalRequest, model: ModelSpec, warnings: list[W
         return _off(request, thinking, model, warnings)
     form = quirks.thinking
     if form == "none" and not model.capabilities.thinking:
-        raise ProviderFailure(
-            "capability_mismatch", f"thinking: {model.id} does not think; leave thinking out or choose a model that does"
-        )
+        if thinking.mode == "on":
+            raise ProviderFailure(
+                "capability_mismatch", f"thinking: {model.id} does not think; leave thinking out or choose a model that does"
+            )
+        _warn(warnings, "parameter_ignored", "this model does not think", "thinking")
+        return Reasoning(_max_tokens(request, model, thinks=False))
     if form == "budget" or (form == "none" and thinking.budget_tokens):
         return _budget(request, thinking, model, warnings)
     if thinking.budget_tokens:
