@@ -205,12 +205,12 @@ async def test_a_missing_count_of_the_prompt_is_estimated(client: Peer, served: 
     assert result["usage"]["input_tokens"] > 0
 
 
-async def test_a_switch_that_the_model_ignores_is_refused(client: Peer, served: World) -> None:
+async def test_a_switch_that_the_model_ignores_is_sent_and_told(client: Peer, served: World) -> None:
     models = {model["id"]: model for model in (await client.call("model/list")).ok()["models"]}
-    assert models["ollama:gpt-oss"]["capabilities"]["thinking_off"] is False
-    reply = await client.call("model/complete", hello("ollama:gpt-oss", thinking={"mode": "off"}))
-    assert reply.error["data"]["error_class"] == "capability_mismatch"
-    assert len(served.simulator.requests) == 0
+    assert models["ollama:gpt-oss"]["capabilities"]["thinking_off"] is True
+    result = (await client.call("model/complete", hello("ollama:gpt-oss", thinking={"mode": "off"}))).ok()
+    assert served.sent["think"] is False
+    assert [(warning["code"], warning["path"]) for warning in result["warnings"]] == [("parameter_ignored", "thinking.mode")]
 
 
 async def test_what_was_denied_is_refused(client: Peer, served: World) -> None:

@@ -32,6 +32,9 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     """The least and the most tokens of a budget, on wires where it may also be left to the model."""
     thinking_default_on: bool = False
     thinking_can_be_off: bool = True
+    thinking_off_ignored: bool = False
+    """Where thinking can't be turned off: the provider takes the switch and the model thinks all the same. It is sent then, with
+    a warning, instead of being refused."""
     efforts: tuple[str, ...] = ()
     display: Literal["summarized", "omitted"] | None = None
     """What to ask for where the client names no display and the provider would omit the text."""

@@ -143,14 +143,15 @@ def _derived(quirks: Quirks) -> dict[str, Any]:
     thinks = quirks.thinking != "none"
     by_hand = quirks.thinking == "budget" and quirks.thinking_budget is None
     modes = ["on"] if by_hand else ["on", "adaptive"]
-    if quirks.thinking_can_be_off:
+    takes_off = quirks.thinking_can_be_off or quirks.thinking_off_ignored
+    if takes_off:
         modes = ["off", *modes]
     # A dialect gives tools to models without, and calls may stand beside each other.
     as_text = {"tools": True, "parallel_tools": True} if quirks.tool_dialect != "native" else {}
     choices = _choices(quirks)
     return {
         "thinking": thinks,
-        "thinking_off": not thinks or quirks.thinking_can_be_off,
+        "thinking_off": not thinks or takes_off,
         "thinking_with_tools": thinks and quirks.tools_with_reasoning,
         "thinking_modes": modes if thinks else [],
         "efforts": list(quirks.efforts) if thinks else [],

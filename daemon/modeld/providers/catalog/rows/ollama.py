@@ -41,7 +41,7 @@ OLLAMA = ProviderRow(
             reason="Thinks at one of three levels and ignores true and false: it can't be turned off.",
             source=f"{_DOCS}/capabilities/thinking",
             date="2026-11-20",
-            quirks={"efforts": LOW_TO_HIGH, "thinking_can_be_off": False},
+            quirks={"efforts": LOW_TO_HIGH, "thinking_can_be_off": False, "thinking_off_ignored": True},
             capabilities={"images": False, "tool_result_media": False},
         ),
         ModelRule(
