@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from modeld.cli.names import COMMANDS
 from scripts.update_readme import README, updated
+
+from modeld.cli.names import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 TEXT = README.read_text("utf-8")
