@@ -98,6 +98,16 @@ async def test_addresses_are_encrypted_or_local(row: ProviderRow) -> None:
 
 # ---- headers
 
+BEARER = ("authorization", "Bearer ")
+# platform.claude.com/docs/en/api/overview, ai.google.dev/api (2026-11-20)
+KEY_HEADERS = {"anthropic": ("x-api-key", ""), "anthropic-compatible": ("x-api-key", ""), "gemini": ("x-goog-api-key", "")}
+
+
+@each(list(all_rows()))
+def test_keys_ride_in_the_documented_header(row: ProviderRow) -> None:
+    assert (row.key_header, row.key_prefix) == KEY_HEADERS.get(row.type, BEARER)
+
+
 ATTRIBUTION = {"options": {"site_url": "https://acme.example", "app_name": "Acme"}}
 # What every call carries besides the key: platform.claude.com/docs/en/api/versioning, docs.z.ai/api-reference, and who asks:
 # openrouter.ai/docs/app-attribution, inference-docs.cerebras.ai (2026-11-20).
