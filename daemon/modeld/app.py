@@ -26,6 +26,7 @@ from .server.handlers.config import ConfigHandlers
 from .server.handlers.daemon import DaemonHandlers
 from .server.handlers.model import ModelHandlers
 from .server.handlers.provider import ProviderHandlers
+from .server.handlers.provider_extras import ProviderExtraHandlers
 from .server.handshake import DaemonIdentity
 from .server.listener import Listener
 from .server.router import Router
@@ -74,6 +75,7 @@ class Daemon:
         self._forced = asyncio.Event()
         ModelHandlers(self.runtime).register(self.router)
         ProviderHandlers(self.runtime).register(self.router)
+        ProviderExtraHandlers(self.runtime).register(self.router)
         ConfigHandlers(self.source).register(self.router)
         DaemonHandlers(self.status, self.stop).register(self.router)
         self.source.on_change = self.apply_config

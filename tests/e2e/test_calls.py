@@ -313,3 +313,27 @@ async def test_thinking_goes_back_byte_for_byte(peer: Peer, simulator: Any, wire
             assert all(json.dumps(value, ensure_ascii=False) in sent for value in opaque)
         elif any(block["type"] == "thinking" for block in first["content"]):
             assert "content_dropped" in {warning["code"] for warning in result["warnings"]}
+
+
+EXTRAS = [
+    ("file/upload", {"filename": "a.txt", "data": "aGk="}),
+    ("file/list", {}),
+    ("file/delete", {"file_id": "f"}),
+    ("cache/create", {"model": "sim-text"}),
+    ("cache/list", {}),
+    ("cache/delete", {"cache_id": "c"}),
+]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize(("method", "params"), EXTRAS)
+async def test_a_method_that_a_provider_lacks_is_a_capability_mismatch(
+    peer: Peer, simulator: Any, wire: str, method: str, params: dict[str, Any]
+) -> None:
+    reply = await peer.call(method, {"provider": wire, **params})
+    assert reply.data["error_class"] == "capability_mismatch"
+    assert reply.data["provider"] == wire
+    unknown = await peer.call(method, {"provider": "nobody", **params})
+    assert unknown.data["error_class"] == "invalid_request"
+    assert "nobody" in unknown.error["message"]
+    assert not simulator.requests
