@@ -214,3 +214,20 @@ async def test_a_provider_without_its_key_sends_nothing(place: Place) -> None:
         assert f"KEY_{row.type}".replace("-", "_").upper() in caught.value.message
     assert len(simulator.requests) == 0
     await runtime.close()
+
+
+async def test_a_gateway_without_files_or_caches_has_none(place: Place) -> None:
+    """It speaks the provider's wire, and not to these addresses."""
+    config = config_of(place.world.simulator, options={})
+    adapters = {
+        name: AdapterConfig(name, name, f"{place.stranger.base_url}/gateway/v1", api_key_env=adapter.api_key_env)
+        for name, adapter in config.adapters.items()
+    }
+    environment = {adapter.api_key_env or "": "k" * 20 for adapter in adapters.values()}
+    runtime = Runtime(Config(adapters, config.models), environment=environment)
+    for name in adapters:
+        for ask in (runtime.list_files, runtime.list_caches):
+            with pytest.raises(ProviderFailure) as caught:
+                await ask(name)
+            assert (caught.value.error_class, caught.value.provider) == ("capability_mismatch", name)
+    await runtime.close()

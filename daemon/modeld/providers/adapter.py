@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modeld_protocol.events import CallStarted
-from modeld_protocol.model import DiscoveredModel, TokenCountParams
+from modeld_protocol.model import Capabilities, DiscoveredModel, TokenCountParams
 from modeld_protocol.response import CanonicalResponse
 
 from .. import limits
@@ -17,6 +17,7 @@ from ..upstream.retry import backoff_s
 from .attempt import Attempt
 from .call import Call
 from .estimate import estimate_input_tokens
+from .extras import ProviderExtras
 from .failure import ProviderFailure
 from .link import Link
 from .spec import ModelSpec
@@ -67,6 +68,10 @@ class WireAdapter:
             if not page:
                 break
         return found
+
+    def extras(self, able: Capabilities) -> ProviderExtras:
+        """See ProviderAdapter."""
+        return ProviderExtras(self._link, able)
 
     def cancel(self, request_id: str) -> bool:
         """See ProviderAdapter."""

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from modeld_protocol.model import DiscoveredModel, TokenCountParams
+from modeld_protocol.model import Capabilities, DiscoveredModel, TokenCountParams
 from modeld_protocol.response import CanonicalResponse
 
 from .call import Call
+from .extras import ProviderExtras
 from .spec import ModelSpec
 
 
@@ -38,6 +39,10 @@ class ProviderAdapter(Protocol):
 
     async def discover_models(self, env: Mapping[str, str]) -> list[DiscoveredModel]:
         """The provider's own list. Raises ProviderFailure."""
+        ...
+
+    def extras(self, able: Capabilities) -> ProviderExtras:
+        """Files and caches at the provider, as far as `able` says that it has them."""
         ...
 
     def cancel(self, request_id: str) -> bool:

@@ -11,6 +11,7 @@ from .builtin import parse_bench
 from .choose import Chooser
 from .control import control_plan, is_control
 from .faults import plan_fault
+from .keeping import Shelf, wire_of_keeping
 from .plan import Answering, Plan, plan_answer, plan_rendered
 from .records import MAX_BODY_BYTES, RecordedRequest, Records
 from .script import Scenario
@@ -38,6 +39,7 @@ class Responder:
         self._token = clock.token(4).hex()
         self._wires = (*all_wires(), *flavoured_wires())
         self._bench_plans: dict[tuple[str, Peek], Plan] = {}
+        self.shelf = Shelf()
 
     def answer(self, call: Call, headers: Sequence[tuple[str, str]]) -> tuple[Plan, RecordedRequest | None]:
         """The plan for a request, and its record unless it asks for a control page."""
@@ -74,7 +76,7 @@ class Responder:
     def _routed(self, call: Call, record: RecordedRequest) -> Plan:
         wire, operation = self._route(call)
         if wire is None:
-            return self._unknown_route(call)
+            return self._keeping(call, record) or self._unknown_route(call)
         record.wire = wire.name
         if operation == "generate" and (_BENCH_MARK.encode() in call.body or _BENCH_MARK in call.path):
             plan = self._bench(wire, call, record)
@@ -83,10 +85,7 @@ class Responder:
         try:
             return self._operate(wire, operation, call, record)
         except Refused as refused:
-            failure = msgspec.convert(
-                {"kind": refused.kind, "message": refused.message, "param": refused.param, "code": refused.code}, Failure
-            )
-            return plan_rendered(wire.failure(failure, Ask(record.model or "unknown"), self._request_id(call)))
+            return plan_rendered(wire.failure(_failure_of(refused), Ask(record.model or "unknown"), self._request_id(call)))
 
     def _operate(self, wire: SimWire, operation: Operation | None, call: Call, record: RecordedRequest) -> Plan:
         if operation == "generate":
@@ -103,6 +102,18 @@ class Responder:
         stamp = Stamp(f"{self._token}{call.number:06d}", int(self._clock.wall()))
         answering = Answering(wire, ask, choice.script, stamp, self._request_id(call), call.path, call.headers)
         return plan_fault(choice.fault, answering) if choice.fault else plan_answer(answering)
+
+    def _keeping(self, call: Call, record: RecordedRequest) -> Plan | None:
+        """The plan of a request about what is kept for later, None for any other."""
+        try:
+            answer = self.shelf.answer(call, require_key=self.scenario.require_key)
+        except Refused as refused:
+            wire = next(wire for wire in self._wires if wire.name == wire_of_keeping(call))
+            return plan_rendered(wire.failure(_failure_of(refused), None, self._request_id(call)))
+        if answer is None:
+            return None
+        record.wire, rendered = answer
+        return plan_rendered(rendered)
 
     def _request_id(self, call: Call) -> str:
         return f"req_{self._token}{call.number:06d}"
@@ -130,3 +141,8 @@ class Responder:
         spoken = ", ".join(wire.title for wire in all_wires())
         message = f"The simulator has no {call.method} {call.path}. It speaks {spoken}; check the base URL"
         return plan_rendered(Rendered(404, msgspec.json.encode({"error": {"type": "not_found_error", "message": message}})))
+
+
+def _failure_of(refused: Refused) -> Failure:
+    said = {"kind": refused.kind, "message": refused.message, "param": refused.param, "code": refused.code}
+    return msgspec.convert(said, Failure)
