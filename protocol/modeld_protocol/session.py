@@ -1,16 +1,37 @@
 """`session/*`, `turn/*`, `handoff/*`, `usage/*`, `file/*`, `cache/*`: durable conversations and what belongs to them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from .content import Message
+from .content import Block, Message
 from .request import Cache, ResponseFormat, Thinking, Tool, ToolChoice
 from .response import StopReason
 from .usage import Cost, Usage, Warning
 
 
+TurnStatus = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
+
+
+class TurnState(msgspec.Struct, omit_defaults=True):
+    """How a turn does, or how it ended; `interrupted` by the end of the daemon that ran it."""
+
+    turn_id: str
+    status: TurnStatus
+    request_id: str | None = None
+    model: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    stop_reason: StopReason | None = None
+    error_class: str | None = None
+
+
 class Session(msgspec.Struct, omit_defaults=True):
+    """A durable conversation. Keys of `policy` that the daemon reads: `concurrent_turns` (`refuse`, the default, or `queue`),
+    `foreign_reasoning` (`drop`, the default, or `text`: what other models thought goes along in `<thinking>` tags) and
+    `pending_calls` (`close`, the default: a turn without the results of pending tool calls answers them with an error; or
+    `refuse`). `cache_root` is the first session of a line of forks: they share its prompt cache."""
+
     session_id: str
     model: str | None
     created_at: str
@@ -23,6 +44,9 @@ class Session(msgspec.Struct, omit_defaults=True):
     parent_id: str | None = None
     running_turn_id: str | None = None
     ir_version: int = 1
+    last_turn: TurnState | None = None
+    pending_tool_use_ids: list[str] = []
+    cache_root: str | None = None
 
 
 class SessionResult(msgspec.Struct):
@@ -121,11 +145,36 @@ class SubscribeParams(msgspec.Struct, omit_defaults=True):
     cursor: int | None = None
 
 
+class RunningTurn(msgspec.Struct, omit_defaults=True):
+    """A turn in the middle: its input and what its answer holds so far. Blocks that are still growing are the last one."""
+
+    turn_id: str
+    request_id: str
+    model: str
+    input: list[Message]
+    content: list[Block]
+    message_id: str | None = None
+
+
+class SessionSnapshot(msgspec.Struct, omit_defaults=True):
+    """Everything up to a cursor: the session, its messages, and the turn that runs."""
+
+    session: Session
+    messages: list[Message]
+    turn: RunningTurn | None = None
+
+
+ResetReason = Literal["epoch_changed", "cursor_evicted", "cursor_unknown"]
+
+
 class SubscribeResult(msgspec.Struct, omit_defaults=True):
+    """Events with cursors above `cursor` follow. Without a cursor of the client's, or where it can't be resumed (`reset` says
+    why), `snapshot` holds everything up to `cursor`."""
+
     epoch: str
     cursor: int
-    snapshot: dict[str, Any] | None = None
-    reset: str | None = None
+    snapshot: SessionSnapshot | None = None
+    reset: ResetReason | None = None
 
 
 class TurnStartParams(msgspec.Struct, omit_defaults=True):
@@ -145,9 +194,14 @@ class TurnStartParams(msgspec.Struct, omit_defaults=True):
     provider_options: dict[str, dict[str, Any]] | None = None
     timeout_seconds: float | None = None
     detach: bool = False
+    request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
 
 
 class HandoffReport(msgspec.Struct, omit_defaults=True):
+    """What becomes of a history at another model: blocks `kept` as they are, `degraded` to another form, `dropped`; `refused`
+    holds what the model can't take at all, so that a turn on it fails. `cost` is what reading the history costs there without
+    a cache, in `currency`; `stay_cost` what it costs where it is, from that model's cache."""
+
     from_model: str | None
     to_model: str
     kept: int
@@ -155,9 +209,14 @@ class HandoffReport(msgspec.Struct, omit_defaults=True):
     dropped: list[Warning]
     input_tokens: int | None = None
     cost: float | None = None
+    refused: list[Warning] = []
+    stay_cost: float | None = None
+    currency: str | None = None
 
 
 class TurnResult(msgspec.Struct):
+    """`cursor` is that of the turn's terminal event. `message.metadata` names the model and the turn."""
+
     turn_id: str
     message: Message
     stop_reason: StopReason
@@ -165,6 +224,9 @@ class TurnResult(msgspec.Struct):
     cost: Cost | None
     warnings: list[Warning]
     handoff: HandoffReport | None = None
+    request_id: str | None = None
+    model: str | None = None
+    cursor: int | None = None
 
 
 class TurnCancelParams(msgspec.Struct, omit_defaults=True):
@@ -228,9 +290,14 @@ class UsageAggregateResult(msgspec.Struct):
     groups: list[UsageGroup]
 
 
+SessionChange = Literal["updated", "appended", "deleted", "turn_started", "turn_ended"]
+
+
 class SessionChanged(msgspec.Struct, omit_defaults=True):
+    """For the subscribers of a session; ids alone, never text."""
+
     session_id: str
-    change: str
+    change: SessionChange
     turn_id: str | None = None
 
 
