@@ -130,15 +130,16 @@ class Attempt:
     # ---- the end
 
     def finish(self, stop_reason: StopReason) -> CanonicalResponse:
-        """Complete the assembler, settle usage and money, send the terminal event: one for every stream, also for one that
-        failed or was cancelled before its first word."""
+        """Complete the assembler, settle usage and money, send the terminal event (or hold it, see Call): one for every
+        stream, also for one that failed or was cancelled before its first word."""
         assembler = self.assembler
         assembler.complete(stop_reason)
         self._settle_usage(cut_short=stop_reason in ("error", "cancelled"))
         if self.call.consumer is not None:
             self.emit()
-            self.call.consumer.emit([assembler.terminal_event()])
-        return self._response()
+            self.call.finish(assembler.terminal_event())
+        self.call.outcome = response = self._response()
+        return response
 
     def _settle_usage(self, *, cut_short: bool) -> None:
         """Fill in what the provider did not say. A stream that was cut short never came to its final count."""

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from modeld_protocol.events import Event, TraceEvent
+from modeld_protocol.events import Event, MessageComplete, TraceEvent
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
 
@@ -33,7 +33,9 @@ def _untraced(_event: TraceEvent) -> None:
 
 class Call(msgspec.Struct):
     """`request.request_id` is set. `env` holds values that the client lends for its own calls (see the handshake).
-    `consumer` is None for a call that isn't streamed. `partial` is filled when the call is cancelled."""
+    `consumer` is None for a call that isn't streamed. `partial` is filled when the call is cancelled, `outcome` with whatever
+    the last attempt came to, also when it failed. With `holds_end` the terminal event of a stream is left in `end`, for
+    whoever has something to do before the client hears it. `client_id`, `session_id` and `turn_id` say whose call it is."""
 
     request: CanonicalRequest
     spec: ModelSpec
@@ -43,3 +45,22 @@ class Call(msgspec.Struct):
     env: Mapping[str, str] = {}
     trace: Callable[[TraceEvent], None] = _untraced
     partial: CanonicalResponse | None = None
+    outcome: CanonicalResponse | None = None
+    holds_end: bool = False
+    end: MessageComplete | None = None
+    client_id: str | None = None
+    session_id: str | None = None
+    turn_id: str | None = None
+
+    def finish(self, end: MessageComplete) -> None:
+        """Send or hold the terminal event of a stream."""
+        if self.holds_end:
+            self.end = end
+        elif self.consumer is not None:
+            self.consumer.emit([end])
+
+    def release(self) -> None:
+        """Send the terminal event that was held, once."""
+        end, self.end = self.end, None
+        if end is not None and self.consumer is not None:
+            self.consumer.emit([end])
