@@ -244,6 +244,9 @@ class HandoffPreviewParams(msgspec.Struct):
 
 
 class UsageQueryParams(msgspec.Struct, omit_defaults=True):
+    """`since` (from then on) and `until` (before then) are a date (midnight where the daemon is), a date with a time, or a
+    span back from now: `30m`, `12h`, `7d`. `limit` is 100 unless given, 1,000 at most."""
+
     provider: str | None = None
     model: str | None = None
     session_id: str | None = None
@@ -252,9 +255,15 @@ class UsageQueryParams(msgspec.Struct, omit_defaults=True):
     until: str | None = None
     limit: int | None = None
     cursor: str | None = None
+    request_id: str | None = None
+    status: str | None = None
 
 
 class UsageRow(msgspec.Struct):
+    """One call. `status` is started, completed, failed, cancelled, or interrupted where the daemon died. `usage` and `cost`
+    are null where they are unknown; what was never sent has neither. `provider` and `model` are empty where the call never
+    came to one."""
+
     request_id: str
     provider: str
     model: str
@@ -265,29 +274,76 @@ class UsageRow(msgspec.Struct):
     session_id: str | None = None
     client_id: str | None = None
     error_class: str | None = None
+    turn_id: str | None = None
+    finished_at: str | None = None
+    streamed: bool = False
+    stop_reason: StopReason | None = None
+    latency_ms: float | None = None
+    time_to_first_token_ms: float | None = None
+    attempts: int | None = None
+    provider_request_id: str | None = None
+    served_model: str | None = None
 
 
 class UsageQueryResult(msgspec.Struct, omit_defaults=True):
+    """Newest first."""
+
     rows: list[UsageRow]
     next_cursor: str | None = None
 
 
 class UsageAggregateParams(msgspec.Struct, omit_defaults=True):
+    """The filters are those of `usage/query`; a day is one where the daemon is."""
+
     group_by: Literal["provider", "model", "session", "client", "day"] = "model"
     since: str | None = None
     until: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    session_id: str | None = None
+    client_id: str | None = None
 
 
 class UsageGroup(msgspec.Struct):
+    """The calls of one key; one group per currency where there are several. `key` is empty for calls that have none.
+
+    Sums are over what is known: `unknown_calls` have no token counts, `unpriced_calls` no cost; `estimated_calls` have
+    counts of the daemon's own. `total_cost` and `cache_savings` are null where no call has a cost."""
+
     key: str
     calls: int
     usage: Usage
     total_cost: float | None
     cache_savings: float | None
+    currency: str | None = None
+    failed_calls: int = 0
+    cancelled_calls: int = 0
+    unknown_calls: int = 0
+    unpriced_calls: int = 0
+    estimated_calls: int = 0
 
 
 class UsageAggregateResult(msgspec.Struct):
     groups: list[UsageGroup]
+
+
+class UsageRepriceParams(msgspec.Struct, omit_defaults=True):
+    """Which stored calls to price again; all of them without a filter."""
+
+    since: str | None = None
+    until: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    session_id: str | None = None
+    client_id: str | None = None
+
+
+class UsageRepriceResult(msgspec.Struct):
+    """Of `calls` with known counts, `changed` have a new cost; `unpriced` have no price now and keep what they had."""
+
+    calls: int
+    changed: int
+    unpriced: int
 
 
 SessionChange = Literal["updated", "appended", "deleted", "turn_started", "turn_ended"]

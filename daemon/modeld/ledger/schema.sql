@@ -3,39 +3,37 @@
 
 -- version 1
 CREATE TABLE calls (
-    seq INTEGER PRIMARY KEY,              -- order of calls, whatever the clock does
-    request_id TEXT NOT NULL,             -- the client's own may come twice
-    status TEXT NOT NULL,                 -- started, completed, failed, cancelled, interrupted
-    started_ms INTEGER NOT NULL,          -- since 1970, UTC
+    seq INTEGER PRIMARY KEY,        -- order of calls, whatever the clock does
+    pid INTEGER NOT NULL,           -- whose call it is while it is 'started'
+    request_id TEXT NOT NULL,       -- a client's own may come twice
+    status TEXT NOT NULL,           -- started, completed, failed, cancelled, interrupted
+    started_ms INTEGER NOT NULL,    -- since 1970, UTC
     finished_ms INTEGER,
     provider TEXT NOT NULL,
     model TEXT NOT NULL,
+    streamed INTEGER NOT NULL,
     client_id TEXT,
     session_id TEXT,
     turn_id TEXT,
-    streamed INTEGER NOT NULL,
+    adapter_version TEXT,
     stop_reason TEXT,
     error_class TEXT,
     latency_ms REAL,
-    first_token_ms REAL,
+    time_to_first_token_ms REAL,
     attempts INTEGER,
     provider_request_id TEXT,
-    model_used TEXT,
-    adapter_version TEXT,
-    input_tokens INTEGER,                 -- the four disjoint parts; NULL is unknown, never zero
+    served_model TEXT,
+    input_tokens INTEGER,           -- from here on NULL is unknown, never zero; the parts are disjoint
     output_tokens INTEGER,
-    cache_read_tokens INTEGER,
-    cache_write_tokens INTEGER,
-    cache_write_1h_tokens INTEGER,
+    cached_input_tokens INTEGER,
+    cache_creation_input_tokens INTEGER,
+    cache_creation_1h_input_tokens INTEGER,
     reasoning_tokens INTEGER,
     estimated INTEGER,
     currency TEXT,
-    total_cost REAL,                      -- NULL is unknown, never zero
+    total_cost REAL,
     cache_savings REAL,
-    pricing_version TEXT,
-    cost BLOB,                            -- the whole Cost as JSON
-    reported_cost REAL                    -- the provider's own figure, for repricing
+    cost BLOB                       -- the whole of it, as JSON
 );
 CREATE INDEX calls_by_start ON calls (started_ms);
 CREATE INDEX calls_by_session ON calls (session_id, seq) WHERE session_id IS NOT NULL;
-CREATE INDEX calls_open ON calls (seq) WHERE status = 'started';

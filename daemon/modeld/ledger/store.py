@@ -44,6 +44,9 @@ _FAULTS = frozenset(  # of the file or the disk, not of what was to be written
     )
 )
 _BUSY = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED))
+_SPARE_PAGES = 256  # 1 MiB of free pages stays for what comes next
+_VACUUM_PAGES = 64  # moved at a time: 2 ms
+_COMPACT_PAUSE_S = 0.02
 _WAL_BYTES = 64 * 1024 * 1024  # the log is cut to it when it begins anew
 
 _log = logger("store")
@@ -260,6 +263,12 @@ class Store:
         return self._writer.execute(sql, params).fetchall()
 
     # ---- the disk, and the end
+
+    async def compact(self) -> None:
+        """Give the room of deleted rows back to the disk, a little at a time. Raises sqlite3.Error."""
+        while self.failing is None and self.read_now("PRAGMA freelist_count")[0][0] > _SPARE_PAGES:
+            self.read_now(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            await asyncio.sleep(_COMPACT_PAUSE_S)
 
     def _checkpoint_soon(self) -> None:
         self._checkpoint_timer = None
