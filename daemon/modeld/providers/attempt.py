@@ -51,7 +51,8 @@ class Attempt:
         self._first: float | None = None
         self._request_id: str | None = None
         self.raw_frames: list[Any] = []
-        self.assembler = _new_assembler(call, link.name)
+        self.assembler = call.assembler = _new_assembler(call, link.name)
+        self.assembler.taken_tool_ids = call.taken_tool_ids
 
     async def complete(self) -> None:
         """A whole answer into the assembler."""

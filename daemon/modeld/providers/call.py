@@ -1,6 +1,6 @@
 """One call on its way through an adapter: what was asked, where its events go, what became of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Protocol
 
 import msgspec
@@ -9,6 +9,7 @@ from modeld_protocol.events import Event, MessageComplete, TraceEvent
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
 
+from .assembler import Assembler
 from .spec import ModelSpec
 
 
@@ -35,7 +36,8 @@ class Call(msgspec.Struct):
     """`request.request_id` is set. `env` holds values that the client lends for its own calls (see the handshake).
     `consumer` is None for a call that isn't streamed. `partial` is filled when the call is cancelled, `outcome` with whatever
     the last attempt came to, also when it failed. With `holds_end` the terminal event of a stream is left in `end`, for
-    whoever has something to do before the client hears it. `client_id`, `session_id` and `turn_id` say whose call it is."""
+    whoever has something to do before the client hears it. `client_id`, `session_id` and `turn_id` say whose call it is;
+    its tool calls get no id of `taken_tool_ids`. `assembler` is that of the attempt that runs, or was the last."""
 
     request: CanonicalRequest
     spec: ModelSpec
@@ -51,6 +53,8 @@ class Call(msgspec.Struct):
     client_id: str | None = None
     session_id: str | None = None
     turn_id: str | None = None
+    taken_tool_ids: Container[str] = ()
+    assembler: Assembler | None = None
 
     def finish(self, end: MessageComplete) -> None:
         """Send or hold the terminal event of a stream."""
