@@ -15,9 +15,12 @@ from modeld_protocol.config import ConfigChanged, DaemonStatus
 from modeld_protocol.events import AvailabilityChanged
 
 from . import __version__, limits
+from .bookkeeping import Books
 from .clock import SYSTEM, Clock
 from .config.reload import ConfigSource
 from .credentials.redact import Redactor
+from .ledger.audit import Audit
+from .ledger.store import FILE_NAME, Store
 from .observe.log import logger
 from .runtime import Runtime
 from .server.connection import Phase
@@ -26,6 +29,7 @@ from .server.handlers.config import ConfigHandlers
 from .server.handlers.daemon import DaemonHandlers
 from .server.handlers.model import ModelHandlers
 from .server.handlers.provider import ProviderHandlers
+from .server.handlers.usage import UsageHandlers
 from .server.handshake import DaemonIdentity
 from .server.listener import Listener
 from .server.router import Router
@@ -35,7 +39,8 @@ _DRAIN_LOOK_S = 0.01  # how often a draining daemon looks whether something stil
 
 
 class Options(msgspec.Struct, frozen=True):
-    """How a daemon is started. `idle_exit_s` 0 means it stays until it is told to go; `tcp` is `host:port` or None."""
+    """How a daemon is started. Without `state_dir` its store lives in memory. `idle_exit_s` 0 means it stays until it is told
+    to go; `tcp` is `host:port` or None."""
 
     socket: Path | None
     config: Path | None = None
@@ -62,8 +67,15 @@ class Daemon:
         self.daemon_id = clock.new_id("dmn")
         self.started = clock.monotonic()
         self.draining = False
+        self.store = Store.open(options.state_dir / FILE_NAME if options.state_dir else None, clock)
+        self.audit = Audit(self.store, clock)
         self.runtime = Runtime(
-            source.config, environment=environment, clock=clock, redactor=redactor, config_file=str(source.place.path)
+            source.config,
+            environment=environment,
+            clock=clock,
+            redactor=redactor,
+            config_file=str(source.place.path),
+            books=Books(self.audit, clock),
         )
         self.runtime.on_availability = self._announce_availability
         self.router = Router(self._admission)
@@ -74,6 +86,7 @@ class Daemon:
         self._forced = asyncio.Event()
         ModelHandlers(self.runtime).register(self.router)
         ProviderHandlers(self.runtime).register(self.router)
+        UsageHandlers(self.audit, self.runtime.price_of).register(self.router)
         ConfigHandlers(self.source).register(self.router)
         DaemonHandlers(self.status, self.stop).register(self.router)
         self.source.on_change = self.apply_config
@@ -111,14 +124,17 @@ class Daemon:
         """Serve until told to stop, then drain."""
         watch = asyncio.create_task(self.source.watch())
         idle = asyncio.create_task(self._leave_when_idle())
+        upkeep = asyncio.create_task(self.audit.upkeep())
         try:
             await self._stopping.wait()
             await self._drain()
         finally:
             watch.cancel()
             idle.cancel()
+            upkeep.cancel()
             await self.listener.close(limits.FAREWELL_S)
             await self.runtime.close()
+            await self.store.close()
 
     async def _drain(self) -> None:
         """No new connections and calls; running ones get their time, then they are cancelled and still get their reply."""

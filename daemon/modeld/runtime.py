@@ -16,12 +16,14 @@ from modeld_protocol.model import (
     DiscoverParams,
     DiscoverResult,
     ModelInfo,
+    Pricing,
     ProviderInfo,
     TokenCountParams,
 )
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
 
+from .bookkeeping import Books
 from .clock import SYSTEM, Clock
 from .config.schema import AdapterConfig, Config
 from .credentials.redact import Redactor
@@ -58,7 +60,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 class Runtime:
     """Runs calls. `environment` supplies keys; `transport` is the HTTP client, the direct one by default; `config_file` is
-    what messages name as the place for keys."""
+    what messages name as the place for keys; `books` is where calls are entered, nowhere without it."""
 
     def __init__(
         self,
@@ -69,8 +71,10 @@ class Runtime:
         clock: Clock = SYSTEM,
         redactor: Redactor | None = None,
         config_file: str = "models.yaml",
+        books: Books | None = None,
     ) -> None:
         self.clock = clock
+        self.books = books
         self.epoch = clock.new_id("ep")
         self.redactor = redactor or Redactor()
         self.calls_total = 0
@@ -96,7 +100,10 @@ class Runtime:
             name: previous[name] if known.get(name) == adapter else self._adapter(adapter)
             for name, adapter in config.adapters.items()
         }
-        return Snapshot(version, config, build_registry(config), adapters)
+        registry = build_registry(config)
+        if self.books is not None:
+            self.books.follow(config)
+        return Snapshot(version, config, registry, adapters)
 
     def _adapter(self, config: AdapterConfig) -> ProviderAdapter:
         row = row_of(config.type)
@@ -131,8 +138,11 @@ class Runtime:
         stream: bool,
         env: Env | None = None,
         trace: Callable[[TraceEvent], None] | None = None,
+        client_id: str | None = None,
+        session_id: str | None = None,
+        turn_id: str | None = None,
     ) -> Call:
-        """Resolve and check a request. Raises ProviderFailure before anything is sent."""
+        """Resolve and check a request; the ids say whose call it is. Raises ProviderFailure before anything is sent."""
         snapshot = self.snapshot
         if isinstance(request.messages, str):
             request.messages = [Message("user", request.messages)]
@@ -144,20 +154,33 @@ class Runtime:
         except ProviderFailure as failure:
             failure.request_id = request_id
             failure.model = failure.model or request.model
+            if self.books is not None:
+                self.books.refused(request, failure, stream=stream, client_id=client_id, session_id=session_id, turn_id=turn_id)
             raise
         return Call(
-            request, spec, request_id, self.clock.new_id("msg"), env=env or {}, trace=self._observed(trace, lent=bool(env))
+            request,
+            spec,
+            request_id,
+            self.clock.new_id("msg"),
+            env=env or {},
+            trace=self._observed(trace, lent=bool(env)),
+            client_id=client_id,
+            session_id=session_id,
+            turn_id=turn_id,
         )
 
     async def run(self, call: Call) -> CanonicalResponse:
-        """Run a prepared call: streamed if it has a consumer. Raises ProviderFailure."""
-        adapter = self.snapshot.adapters[call.spec.provider]
+        """Run a prepared call, on the books where there are any: streamed if it has a consumer. Raises ProviderFailure."""
         self.calls_total += 1
         self.calls_running += 1
         try:
-            return await (adapter.complete(call) if call.consumer is None else adapter.stream(call))
+            return await (self._dispatch(call) if self.books is None else self.books.run(call, self._dispatch))
         finally:
             self.calls_running -= 1
+
+    async def _dispatch(self, call: Call) -> CanonicalResponse:
+        adapter = self.snapshot.adapters[call.spec.provider]
+        return await (adapter.complete(call) if call.consumer is None else adapter.stream(call))
 
     def _observed(self, trace: Callable[[TraceEvent], None] | None, *, lent: bool) -> Callable[[TraceEvent], None]:
         """The trace bus of one call: the log and the availability of providers listen, then the client that asked.
@@ -190,6 +213,11 @@ class Runtime:
             self.on_availability(change)
 
     # ---- what there is
+
+    def price_of(self, model: str) -> Pricing | None:
+        """The price of a configured model by its id, None where there is none."""
+        spec = self.snapshot.registry.specs.get(model)
+        return spec.pricing if spec is not None else None
 
     def models(self, env: Env | None = None) -> list[ModelInfo]:
         """Every configured model, in config order."""

@@ -13,6 +13,7 @@ from ..config.load import render
 from ..config.locations import config_place, state_dir
 from ..config.reload import ConfigRefused, ConfigSource
 from ..credentials.redact import Redactor
+from ..ledger.store import StoreError
 from ..observe.log import configure
 from ..server.instance import Instance, InstanceError, claim, prepare_directory
 from ..server.listener import ListenError, parse_loopback_address
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
             _leave(code)
     except ConfigRefused as refused:
         return _fail("\n".join([*render(refused.problems), "modeld: the config has errors; mend them and start again"]))
-    except (ListenError, PermissionError) as error:
+    except (ListenError, PermissionError, StoreError) as error:
         return _fail(f"modeld: {error}")
     except InstanceError as error:
         return _fail(f"modeld: {error.message}", error.exit_code)

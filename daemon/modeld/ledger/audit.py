@@ -42,7 +42,7 @@ _FINISH = (
     "UPDATE calls SET status=?, error_class=?, finished_ms=?, provider=?, model=?, stop_reason=?, latency_ms=?,"
     " time_to_first_token_ms=?, attempts=?, provider_request_id=?, served_model=?, input_tokens=?, output_tokens=?,"
     " cached_input_tokens=?, cache_creation_input_tokens=?, cache_creation_1h_input_tokens=?, reasoning_tokens=?, estimated=?,"
-    " currency=?, total_cost=?, cache_savings=?, cost=? WHERE seq=?"
+    " cache_breakpoints=?, cache_ttl=?, currency=?, total_cost=?, cache_savings=?, cost=? WHERE seq=?"
 )
 _FAIL = "UPDATE calls SET status=?, error_class=?, finished_ms=? WHERE seq=?"
 _REPRICE = "UPDATE calls SET currency=?, total_cost=?, cache_savings=?, cost=? WHERE seq=?"
@@ -144,6 +144,8 @@ class Audit:
             usage.cache_creation_1h_input_tokens,
             usage.reasoning_tokens,
             usage.estimated,
+            usage.cache_breakpoints,
+            usage.cache_ttl,
             *_money(outcome.cost if charged else None),
             seq,
         )
@@ -233,8 +235,16 @@ class Audit:
 
 def _whose(facts: CallFacts) -> tuple[object, ...]:
     client_id = facts.client_id[:MAX_ID_CHARS] if facts.client_id else None
-    streamed = int(facts.streamed)
-    return (facts.provider, facts.model, streamed, client_id, facts.session_id, facts.turn_id, facts.adapter_version)
+    model = facts.model[:MAX_ID_CHARS]  # what was asked for, where there is no such model
+    return (
+        facts.provider[:MAX_ID_CHARS],
+        model,
+        int(facts.streamed),
+        client_id,
+        facts.session_id,
+        facts.turn_id,
+        facts.adapter_version,
+    )
 
 
 def _money(cost: Cost | None) -> tuple[str | None, float | None, float | None, bytes | None]:

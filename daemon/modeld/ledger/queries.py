@@ -32,7 +32,7 @@ _COLUMNS = (
 )
 _COUNTS = (
     "input_tokens, output_tokens, cached_input_tokens, cache_creation_input_tokens, reasoning_tokens, estimated,"
-    " cache_creation_1h_input_tokens"
+    " cache_creation_1h_input_tokens, cache_breakpoints, cache_ttl"
 )
 _SUMS = (
     "count(*), sum(status = 'failed'), sum(status = 'cancelled'), sum(input_tokens IS NULL), sum(total_cost IS NULL),"
@@ -55,15 +55,12 @@ class Select(NamedTuple):
 
 def parse_time(text: str, now_ms: int) -> int:
     """Milliseconds since 1970 of a date (its midnight here), a date with a time, or a span back from now like `7d`, `12h`.
-    Raises ValueError."""
-    try:
-        if text[-1:] in _SPANS_MS:
-            return now_ms - int(text[:-1]) * _SPANS_MS[text[-1]]
-        if len(text) == 10:
-            return int(datetime.combine(date.fromisoformat(text), datetime.min.time()).astimezone().timestamp() * 1000)
-        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
-    except (ValueError, OverflowError, OSError):
-        raise ValueError(f"{text[:40]!r} is no time: write it like 2026-01-31, 2026-01-31T12:00:00Z, 7d or 12h") from None
+    Raises ValueError, OverflowError, OSError."""
+    if text[-1:] in _SPANS_MS and text[:-1].isdigit():
+        return max(0, now_ms - int(text[:-1]) * _SPANS_MS[text[-1]])
+    if len(text) == 10:
+        return int(datetime.combine(date.fromisoformat(text), datetime.min.time()).astimezone().timestamp() * 1000)
+    return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
 
 
 def _filters(params: UsageQueryParams | UsageAggregateParams | UsageRepriceParams, now_ms: int) -> tuple[list[str], list[Any]]:
@@ -74,11 +71,19 @@ def _filters(params: UsageQueryParams | UsageAggregateParams | UsageRepriceParam
         if value is not None:
             terms.append(f"{name} = ?")
             values.append(value)
-    for bound, sign in ((params.since, ">="), (params.until, "<")):
+    for name, sign in (("since", ">="), ("until", "<")):
+        bound = getattr(params, name)
         if bound is not None:
             terms.append(f"started_ms {sign} ?")
-            values.append(parse_time(bound, now_ms))
+            values.append(_bound(name, bound, now_ms))
     return terms, values
+
+
+def _bound(name: str, text: str, now_ms: int) -> int:
+    try:
+        return parse_time(text, now_ms)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"{name} is no time; write it like 2026-01-31, 2026-01-31T12:00:00Z, 7d or 12h") from None
 
 
 def _where(terms: list[str]) -> str:
@@ -129,7 +134,7 @@ def _row(
     provider_request_id: str | None,
     served_model: str | None,
     cost: bytes | None,
-    *counts: int | None,
+    *counts: Any,
 ) -> UsageRow:
     return UsageRow(
         request_id=request_id,
@@ -162,11 +167,13 @@ def _usage(
     reasoning: int | None,
     estimated: int | None,
     written_1h: int | None,
+    cache_breakpoints: int | None,
+    cache_ttl: Any,
 ) -> Usage | None:
     if input_ is None:
         return None
     parts = (input_, output or 0, cached or 0, written or 0)
-    return Usage(*parts, reasoning, sum(parts), bool(estimated), written_1h)
+    return Usage(*parts, reasoning, sum(parts), bool(estimated), written_1h, cache_breakpoints, cache_ttl)
 
 
 def _iso(ms: int) -> str:

@@ -30,6 +30,8 @@ CREATE TABLE calls (
     cache_creation_1h_input_tokens INTEGER,
     reasoning_tokens INTEGER,
     estimated INTEGER,
+    cache_breakpoints INTEGER,
+    cache_ttl TEXT,
     currency TEXT,
     total_cost REAL,
     cache_savings REAL,
