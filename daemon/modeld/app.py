@@ -20,6 +20,7 @@ from .clock import SYSTEM, Clock
 from .config.reload import ConfigSource
 from .credentials.redact import Redactor
 from .ledger.audit import Audit
+from .ledger.schema import LEDGER
 from .ledger.store import FILE_NAME, Store
 from .observe.log import logger
 from .runtime import Runtime
@@ -29,10 +30,17 @@ from .server.handlers.config import ConfigHandlers
 from .server.handlers.daemon import DaemonHandlers
 from .server.handlers.model import ModelHandlers
 from .server.handlers.provider import ProviderHandlers
+from .server.handlers.session import SessionHandlers
+from .server.handlers.turn import TurnHandlers
 from .server.handlers.usage import UsageHandlers
 from .server.handshake import DaemonIdentity
 from .server.listener import Listener
 from .server.router import Router
+from .server.stream_encoder import StreamEncoder
+from .sessions.fanout import Encode
+from .sessions.records import SCHEMA as SESSIONS
+from .sessions.registry import Sessions
+from .sessions.turn import Turns
 
 _log = logger("daemon")
 _DRAIN_LOOK_S = 0.01  # how often a draining daemon looks whether something still runs
@@ -67,7 +75,8 @@ class Daemon:
         self.daemon_id = clock.new_id("dmn")
         self.started = clock.monotonic()
         self.draining = False
-        self.store = Store.open(options.state_dir / FILE_NAME if options.state_dir else None, clock)
+        file = options.state_dir / FILE_NAME if options.state_dir else None
+        self.store = Store.open(file, clock, (LEDGER, SESSIONS))
         self.audit = Audit(self.store, clock)
         self.runtime = Runtime(
             source.config,
@@ -78,6 +87,8 @@ class Daemon:
             books=Books(self.audit, clock),
         )
         self.runtime.on_availability = self._announce_availability
+        self.sessions = Sessions(self.store, self.runtime)
+        self.turns = Turns(self.sessions, _encoder)
         self.router = Router(self._admission)
         self.identity = DaemonIdentity(self.daemon_id, self.runtime.epoch, __version__)
         self.listener = Listener(self.router, self.identity, clock=clock, on_change=self._note_clients)
@@ -86,6 +97,8 @@ class Daemon:
         self._forced = asyncio.Event()
         ModelHandlers(self.runtime).register(self.router)
         ProviderHandlers(self.runtime).register(self.router)
+        SessionHandlers(self.sessions, self.turns).register(self.router)
+        TurnHandlers(self.turns, self.runtime).register(self.router)
         UsageHandlers(self.audit, self.runtime.price_of).register(self.router)
         ConfigHandlers(self.source).register(self.router)
         DaemonHandlers(self.status, self.stop).register(self.router)
@@ -122,6 +135,7 @@ class Daemon:
 
     async def serve(self) -> None:
         """Serve until told to stop, then drain."""
+        self.sessions.recover()
         watch = asyncio.create_task(self.source.watch())
         idle = asyncio.create_task(self._leave_when_idle())
         upkeep = asyncio.create_task(self.audit.upkeep())
@@ -133,6 +147,7 @@ class Daemon:
             idle.cancel()
             upkeep.cancel()
             await self.listener.close(limits.FAREWELL_S)
+            await self.turns.close()
             await self.runtime.close()
             await self.store.close()
 
@@ -144,6 +159,7 @@ class Daemon:
         self._forced.clear()
         for connection in tuple(self.listener.connections):
             connection.cancel_requests()
+        self.turns.cancel_all()
         await self._until_quiet(limits.CANCEL_S)
 
     async def _until_quiet(self, patience_s: float) -> None:
@@ -155,7 +171,8 @@ class Daemon:
 
     def _running(self) -> int:
         """Requests that wait for their answer, or calls without a client, whichever are more."""
-        return max(self.runtime.calls_running, sum(connection.requests_in_flight for connection in self.listener.connections))
+        calls = max(self.runtime.calls_running, self.turns.running)
+        return max(calls, sum(connection.requests_in_flight for connection in self.listener.connections))
 
     async def _leave_when_idle(self) -> None:
         """Idle exit: nobody connected and nothing running for the whole time."""
@@ -165,7 +182,7 @@ class Daemon:
         while True:
             await asyncio.sleep(min(patience_s / 4, 5))
             now_s = self.clock.monotonic()
-            if self.listener.connections or self.runtime.calls_running:
+            if self.listener.connections or self.runtime.calls_running or self.turns.running:
                 self._busy_at_s = now_s
             elif now_s - self._busy_at_s >= patience_s:
                 _log.info("idle: leaving")
@@ -197,7 +214,13 @@ class Daemon:
             rss_bytes=_rss_bytes(),
             providers={provider.name: provider.availability for provider in self.runtime.providers()},
             draining=self.draining,
+            sessions=self.sessions.count(),
         )
+
+
+def _encoder(request_id: str, epoch: str, session_id: str, turn_id: str, cursor: int) -> Encode:
+    """What encodes the events of one turn."""
+    return StreamEncoder(request_id, epoch, session_id, turn_id, cursor).encode
 
 
 def _rss_bytes() -> int | None:

@@ -22,6 +22,7 @@ from modeld_protocol.model import (
 )
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.usage import Warning
 
 from .bookkeeping import Books
 from .clock import SYSTEM, Clock
@@ -38,6 +39,7 @@ from .providers.endpoint import endpoint_of
 from .providers.estimate import estimate_input_tokens
 from .providers.failure import ProviderFailure
 from .providers.link import Link
+from .providers.spec import ModelSpec
 from .routing.availability import Availability
 from .routing.capabilities import check, validate_history
 from .routing.registry import Registry, build_registry
@@ -168,6 +170,11 @@ class Runtime:
             session_id=session_id,
             turn_id=turn_id,
         )
+
+    def encoding_warnings(self, request: CanonicalRequest, spec: ModelSpec) -> list[Warning]:
+        """What sending `request` to `spec` would warn of; nothing is sent. Raises ProviderFailure where it can't be sent."""
+        check(request, spec, stream=True)
+        return self.snapshot.adapters[spec.provider].encoding_warnings(request, spec)
 
     async def run(self, call: Call) -> CanonicalResponse:
         """Run a prepared call, on the books where there are any: streamed if it has a consumer. Raises ProviderFailure."""

@@ -10,7 +10,9 @@ from typing import Any
 
 from modeld_protocol.events import CallStarted
 from modeld_protocol.model import DiscoveredModel, TokenCountParams
+from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.usage import Warning
 
 from .. import limits
 from ..upstream.retry import backoff_s
@@ -44,6 +46,10 @@ class WireAdapter:
     def estimate_input_tokens(self, params: TokenCountParams) -> int:
         """See ProviderAdapter."""
         return estimate_input_tokens(params)
+
+    def encoding_warnings(self, request: CanonicalRequest, spec: ModelSpec) -> list[Warning]:
+        """See ProviderAdapter."""
+        return self._encode(request, spec, stream=True).warnings
 
     async def count_tokens(self, params: TokenCountParams, spec: ModelSpec, env: Mapping[str, str]) -> int:
         """See ProviderAdapter."""
@@ -94,7 +100,7 @@ class WireAdapter:
                 del self._running[call.request_id]
 
     async def _attempts(self, call: Call, *, stream: bool) -> CanonicalResponse:
-        encoded = self._encode(call, stream=stream)
+        encoded = self._encode(call.request, call.spec, stream=stream)
         credential = await self._link.credentials(call.env)
         timeout_s = call.request.timeout_seconds or self._link.endpoint.timeout_s
         started = self._link.clock.monotonic()
@@ -124,14 +130,14 @@ class WireAdapter:
             await self._sleep(call, run, wait_s)
             attempt += 1
 
-    def _encode(self, call: Call, *, stream: bool) -> Encoded:
-        """The call's request in its wire's bytes; where the model has no tools of its own, with tools as text."""
-        if call.spec.quirks.tool_dialect == "native":
-            return self._link.wire.encode(call.request, call.spec, stream=stream)
+    def _encode(self, request: CanonicalRequest, spec: ModelSpec, *, stream: bool) -> Encoded:
+        """A request in its wire's bytes; where the model has no tools of its own, with tools as text."""
+        if spec.quirks.tool_dialect == "native":
+            return self._link.wire.encode(request, spec, stream=stream)
         from .dialects import in_dialect
 
-        request, warnings = in_dialect(call.request, call.spec)
-        encoded = self._link.wire.encode(request, call.spec, stream=stream)
+        request, warnings = in_dialect(request, spec)
+        encoded = self._link.wire.encode(request, spec, stream=stream)
         encoded.warnings = [*warnings, *encoded.warnings]
         return encoded
 
