@@ -41,6 +41,7 @@ from .sessions.fanout import Encode
 from .sessions.records import SCHEMA as SESSIONS
 from .sessions.registry import Sessions
 from .sessions.turn import Turns
+from .upstream.contract import Transport
 
 _log = logger("daemon")
 _DRAIN_LOOK_S = 0.01  # how often a draining daemon looks whether something still runs
@@ -59,7 +60,7 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Daemon:
-    """Everything that lives as long as the process."""
+    """Everything that lives as long as the process. `store` and `transport` stand in for the file and the network."""
 
     def __init__(
         self,
@@ -68,6 +69,9 @@ class Daemon:
         environment: Mapping[str, str],
         redactor: Redactor,
         clock: Clock = SYSTEM,
+        *,
+        store: Store | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.options = options
         self.source = source
@@ -76,11 +80,12 @@ class Daemon:
         self.started = clock.monotonic()
         self.draining = False
         file = options.state_dir / FILE_NAME if options.state_dir else None
-        self.store = Store.open(file, clock, (LEDGER, SESSIONS))
+        self.store = store or Store.open(file, clock, (LEDGER, SESSIONS))
         self.audit = Audit(self.store, clock)
         self.runtime = Runtime(
             source.config,
             environment=environment,
+            transport=transport,
             clock=clock,
             redactor=redactor,
             config_file=str(source.place.path),
