@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 
 from modeld_protocol.errors import ErrorClass
 from modeld_protocol.model import TokenCountParams
-from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
 from modeld_protocol.usage import Cost, Usage
 
@@ -20,6 +19,7 @@ from .observe.log import logger
 from .providers.call import Call
 from .providers.estimate import estimate_input_tokens
 from .providers.failure import ProviderFailure
+from .providers.spec import ModelSpec
 
 Dispatch = Callable[[Call], Awaitable[CanonicalResponse]]
 
@@ -41,16 +41,16 @@ class Books:
 
     def refused(
         self,
-        request: CanonicalRequest,
         failure: ProviderFailure,
+        spec: ModelSpec | None,
         *,
         stream: bool,
         client_id: str | None,
         session_id: str | None,
         turn_id: str | None,
     ) -> None:
-        """A call that came to no model leaves its row too."""
-        named = request.provider or "", request.model or ""
+        """A call that is refused before it has begun leaves its row too; one that names no model of ours names none there."""
+        named = (spec.provider, spec.id) if spec is not None else ("", "")
         facts = CallFacts(failure.request_id or "", *named, stream, client_id, session_id, turn_id)
         self.audit.refuse(facts, failure.error_class)
 

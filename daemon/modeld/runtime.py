@@ -149,6 +149,7 @@ class Runtime:
         if isinstance(request.messages, str):
             request.messages = [Message("user", request.messages)]
         request_id = request.request_id or self.clock.new_id("req")
+        spec: ModelSpec | None = None
         try:
             spec = resolve(snapshot.registry, request.model, request.provider)
             validate_history(request.messages)
@@ -157,7 +158,7 @@ class Runtime:
             failure.request_id = request_id
             failure.model = failure.model or request.model
             if self.books is not None:
-                self.books.refused(request, failure, stream=stream, client_id=client_id, session_id=session_id, turn_id=turn_id)
+                self.books.refused(failure, spec, stream=stream, client_id=client_id, session_id=session_id, turn_id=turn_id)
             raise
         return Call(
             request,
