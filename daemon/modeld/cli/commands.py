@@ -92,6 +92,20 @@ def _add_models(command: argparse.ArgumentParser) -> None:
     command.add_argument("--provider", action="append", metavar="NAME", help="only this provider (may be given again)")
 
 
+def _add_usage(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--by", choices=("model", "provider", "session", "client", "day"), default="model", help="what to sum")
+    command.add_argument("--calls", action="store_true", help="the calls one by one, newest first")
+    command.add_argument("--limit", type=_count, default=50, metavar="N", help="with --calls: at most so many (0: all)")
+    command.add_argument("--since", metavar="TIME", help="from then on: 2026-01-31, 2026-01-31T12:00, 7d, 12h")
+    command.add_argument("--until", metavar="TIME", help="before then")
+    for name in ("provider", "model", "session", "client"):
+        command.add_argument(f"--{name}", metavar="ID", help=f"only this {name}")
+    command.add_argument("--reprice", action="store_true", help="price the stored calls again first, at the prices of now")
+    kind = command.add_mutually_exclusive_group()
+    kind.add_argument("--csv", action="store_true", help="for spreadsheets")
+    kind.add_argument("--json", action="store_true", help="for machines")
+
+
 def _add_ask(command: argparse.ArgumentParser) -> None:
     command.add_argument("prompt", nargs="*", help="the question; what is piped in is added to it")
     _add_conversation(command)
@@ -129,6 +143,13 @@ def _positive(text: str) -> int:
     return number
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
 def _temperature(text: str) -> float:
     number = float(text)
     if not 0 <= number <= 2:
@@ -136,6 +157,7 @@ def _temperature(text: str) -> float:
     return number
 
 
+_count.__name__ = "count"
 _positive.__name__, _temperature.__name__ = "positive number", "temperature (0 to 2)"  # argparse says "invalid … value"
 
 _ADD = {
@@ -145,7 +167,7 @@ _ADD = {
     "models": _add_models,
     "status": _add_json,
     "stop": _add_stop,
-    "usage": _add_json,
+    "usage": _add_usage,
     "doctor": _add_json,
     "schema": _add_schema,
 }

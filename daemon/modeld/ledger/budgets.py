@@ -119,9 +119,10 @@ class Budgets:
                 " in models.yaml"
             )
         if spent + held + amount >= _warn_at(budget):
-            message = f"{_amount(spent + held)} of the {scope} budget of {_amount(budget.limit)} {currency} are spent or reserved"
+            near = f"{_amount(spent + held + amount)} of the {scope} budget of {_amount(budget.limit)} {currency}"
+            message = f"{near} are spent, or may be by this call and those that run"
             detail = {"scope": scope, "spent": spent, "reserved": held, "limit": budget.limit, "currency": currency}
-            account.warnings.append(Warning("budget_near", f"{message}; beyond it calls are refused", detail=detail))
+            account.warnings.append(Warning("budget_near", f"{message}; beyond the limit calls are refused", detail=detail))
 
     @staticmethod
     def _move(table: _Spent, account: Account, currency: str | None, amount: float) -> None:

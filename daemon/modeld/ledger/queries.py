@@ -34,8 +34,10 @@ _COUNTS = (
     "input_tokens, output_tokens, cached_input_tokens, cache_creation_input_tokens, reasoning_tokens, estimated,"
     " cache_creation_1h_input_tokens, cache_breakpoints, cache_ttl"
 )
+_SENT = "(attempts IS NOT NULL OR status IN ('started', 'interrupted'))"
 _SUMS = (
-    "count(*), sum(status = 'failed'), sum(status = 'cancelled'), sum(input_tokens IS NULL), sum(total_cost IS NULL),"
+    "count(*), sum(status = 'failed'), sum(status = 'cancelled'), "
+    f" sum(input_tokens IS NULL AND {_SENT}), sum(total_cost IS NULL AND {_SENT}),"
     " sum(estimated), sum(input_tokens), sum(output_tokens), sum(cached_input_tokens), sum(cache_creation_input_tokens),"
     " sum(reasoning_tokens), sum(cache_creation_1h_input_tokens), sum(total_cost), sum(cache_savings)"
 )
