@@ -362,7 +362,7 @@ async def test_status_and_doctor_agree_with_the_daemon(place):
 
 async def test_usage_sums_what_was_served(place):
     for number, model in enumerate(("sim-cached", "sim-text", "sim-fault-auth")):
-        assert (await place.ask(model))[0] == (0, 0, 1)[number]
+        assert (await place.ask(model, "Hello"))[0] == (0, 0, 1)[number]
     code, out, _ = await place.run("usage", "--json", "--since", "1h")
     groups = {group["key"]: group for group in json.loads(out)["groups"]}
     assert code == 0
