@@ -74,4 +74,9 @@ def wire_pairs(body: Message) -> tuple[list[str], list[str]]:
             calls.append(item["call_id"])
         elif item.get("type") == "function_call_output":
             results.append(item["call_id"])
+    for part in (part for item in body.get("contents") or [] for part in item["parts"]):
+        if call := part.get("functionCall"):
+            calls.append(call.get("id") or call["name"])
+        if answer := part.get("functionResponse"):
+            results.append(answer.get("id") or answer["name"])
     return calls, results
