@@ -118,7 +118,7 @@ async def test_a_full_disk_closes_the_store_for_a_while(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "modeld.db", Clock(monotonic=hands), (NOTES,))
     ((pages,),) = store.read_now("PRAGMA page_count")
     store.read_now(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StoreError, match="can't be written.*full.*next try is in 5 s"):
+    with pytest.raises(StoreError, match=r"can't be written.*full.*next try is in 5 s"):
         await store.write(PUT, (1, "x" * 50_000))
     assert store.failing is not None
     with pytest.raises(StoreError):
@@ -203,7 +203,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "modeld.db"
     Store.open(path, schemas=(Schema("notes", (*NOTES.migrations, "CREATE TABLE more (id INTEGER);")),))._writer.close()
-    with pytest.raises(StoreError, match="newer modeld.*update modeld"):
+    with pytest.raises(StoreError, match=r"newer modeld.*update modeld"):
         Store.open(path, schemas=(NOTES,))
 
 

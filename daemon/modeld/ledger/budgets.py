@@ -16,6 +16,7 @@ from .store import Store
 
 DEFAULT_WARN_SHARE = 0.8
 ASSUMED_OUTPUT_TOKENS = 4_096  # reserved for a call that sets no max_output_tokens: few answers are longer
+_DAYS_KEPT = 4
 
 Scope = Literal["day", "client", "session"]
 _WHOSE = {"day": "today", "client": "by this client today", "session": "by this session"}
@@ -58,7 +59,7 @@ class Budgets:
         self._spent: _Spent = {}
         self._before: _Spent = {}
         self._reserved: _Spent = {}
-        self._day = ""
+        self._days: list[str] = []
 
     def open(self, now_s: float, client_id: str | None, session_id: str | None, estimate: Cost | None) -> Account:
         """Reserve what a call may cost. `estimate` is None where no price is known: such a call counts for nothing, and is
@@ -90,8 +91,8 @@ class Budgets:
 
     def _keys(self, now_s: float, client_id: str | None, session_id: str | None) -> dict[Scope, str]:
         day = time.strftime("%Y-%m-%d", time.localtime(now_s))
-        if day != self._day:
-            self._forget_days(day)
+        if day not in self._days:
+            self._begin_day(day)
         keys: dict[Scope, str] = {"day": day}
         if client_id is not None:
             keys["client"] = f"{day} {client_id}"
@@ -99,11 +100,14 @@ class Budgets:
             keys["session"] = session_id
         return keys
 
-    def _forget_days(self, day: str) -> None:
-        """A new day: those before are over, but for calls that still run, whose reservations stay theirs."""
-        self._day = day
+    def _begin_day(self, day: str) -> None:
+        """Forget the day that was begun longest ago. Some are kept: a clock may jump ahead and come back."""
+        self._days.append(day)
+        if len(self._days) <= _DAYS_KEPT:
+            return
+        gone = self._days.pop(0)
         for table in (self._spent, self._before):
-            for at in [at for at in table if at[0] != "session"]:
+            for at in [at for at in table if at[0] != "session" and at[1].startswith(gone)]:
                 del table[at]
 
     def _check(self, scope: Scope, key: str, budget: BudgetConfig, account: Account) -> None:
