@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,7 @@ from .credentials.redact import Redactor
 from .ledger.audit import Audit
 from .ledger.schema import LEDGER
 from .ledger.store import FILE_NAME, Store
+from .observe.debug import Debug
 from .observe.log import logger
 from .runtime import Runtime
 from .server.connection import Phase
@@ -43,20 +44,24 @@ from .sessions.registry import Sessions
 from .sessions.turn import Turns
 from .upstream.contract import Transport
 
+if TYPE_CHECKING:
+    from .observing import Watches
+
 _log = logger("daemon")
 _DRAIN_LOOK_S = 0.01  # how often a draining daemon looks whether something still runs
 
 
 class Options(msgspec.Struct, frozen=True):
     """How a daemon is started. Without `state_dir` its store lives in memory. `idle_exit_s` 0 means it stays until it is told
-    to go; `tcp` is `host:port` or None."""
+    to go; `tcp` is `host:port` or None. With `artefacts` what passes to and from providers is written there, as `debug` says."""
 
     socket: Path | None
     config: Path | None = None
     state_dir: Path | None = None
     tcp: str | None = None
     idle_exit_s: float = 0
-    log_level: str = "warning"
+    debug: Debug = Debug()
+    artefacts: Path | None = None
 
 
 class Daemon:
@@ -82,6 +87,7 @@ class Daemon:
         file = options.state_dir / FILE_NAME if options.state_dir else None
         self.store = store or Store.open(file, clock, (LEDGER, SESSIONS))
         self.audit = Audit(self.store, clock)
+        self.watches = _watches(options, environment, self.daemon_id, redactor, clock)
         self.runtime = Runtime(
             source.config,
             environment=environment,
@@ -90,7 +96,12 @@ class Daemon:
             redactor=redactor,
             config_file=str(source.place.path),
             books=Books(self.audit, clock),
+            debug=options.debug,
+            tap=self.watches.tap if self.watches else None,
+            around=self.watches.around if self.watches else (),
         )
+        if self.watches:
+            self.watches.follow(self.runtime)
         self.runtime.on_availability = self._announce_availability
         self.sessions = Sessions(self.store, self.runtime)
         self.turns = Turns(self.sessions, _encoder)
@@ -154,6 +165,8 @@ class Daemon:
             await self.listener.close(limits.FAREWELL_S)
             await self.turns.close()
             await self.runtime.close()
+            if self.watches:
+                await self.watches.close()
             await self.store.close()
 
     async def _drain(self) -> None:
@@ -221,6 +234,17 @@ class Daemon:
             draining=self.draining,
             sessions=self.sessions.count(),
         )
+
+
+def _watches(
+    options: Options, environment: Mapping[str, str], instance: str, redactor: Redactor, clock: Clock
+) -> "Watches | None":
+    """What watches calls; its modules are not even imported where nobody asked for it."""
+    if options.artefacts is None and not environment.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return None
+    from .observing import Watches
+
+    return Watches(environment, instance, redactor, clock, options.artefacts, options.debug)
 
 
 def _encoder(request_id: str, epoch: str, session_id: str, turn_id: str, cursor: int) -> Encode:

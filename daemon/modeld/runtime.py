@@ -5,7 +5,7 @@ the one it began with.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -30,6 +30,8 @@ from .config.schema import AdapterConfig, Config
 from .credentials.redact import Redactor
 from .credentials.sources import KeySources
 from .keys import KeyRing
+from .observe.call_log import CallLog
+from .observe.debug import Debug
 from .observe.log import logger
 from .providers.adapter import WireAdapter
 from .providers.call import Call
@@ -47,6 +49,8 @@ from .routing.resolve import resolve
 from .upstream.contract import Transport
 
 Env = Mapping[str, str]
+Run = Callable[[Call], Awaitable[CanonicalResponse]]
+Around = Callable[[Call, Run], Awaitable[CanonicalResponse]]
 _log = logger("runtime")
 _OF_THE_KEY = ("auth", "quota_exceeded", "rate_limit")
 
@@ -62,7 +66,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 class Runtime:
     """Runs calls. `environment` supplies keys; `transport` is the HTTP client, the direct one by default; `config_file` is
-    what messages name as the place for keys; `books` is where calls are entered, nowhere without it."""
+    what messages name as the place for keys; `books` is where calls are entered, nowhere without it. `debug` says what the log
+    tells of calls, `tap` sees what passes to and from providers, `around` is wrapped around each call, the last one outermost."""
 
     def __init__(
         self,
@@ -74,9 +79,17 @@ class Runtime:
         redactor: Redactor | None = None,
         config_file: str = "models.yaml",
         books: Books | None = None,
+        debug: Debug | None = None,
+        tap: Callable[[Transport], Transport] | None = None,
+        around: Sequence[Around] = (),
     ) -> None:
         self.clock = clock
         self.books = books
+        self._debug = debug or Debug()
+        self._tap = tap
+        self._run: Run = self._entered
+        for one in around:
+            self._run = _inside(one, self._run)
         self.epoch = clock.new_id("ep")
         self.redactor = redactor or Redactor()
         self.calls_total = 0
@@ -115,7 +128,7 @@ class Runtime:
             config.name,
             endpoint,
             wire_of(row.wire),
-            self._transport_for(config),
+            self._tapped(self._transport_for(config)),
             self._keys.source(config, row, endpoint.origin),
             self.clock,
             self.redactor,
@@ -130,6 +143,9 @@ class Runtime:
         from .upstream.httpx_transport import proxied
 
         return proxied(str(proxy))
+
+    def _tapped(self, transport: Transport) -> Transport:
+        return transport if self._tap is None else self._tap(transport)
 
     # ---- calls
 
@@ -166,7 +182,7 @@ class Runtime:
             request_id,
             self.clock.new_id("msg"),
             env=env or {},
-            trace=self._observed(trace, lent=bool(env)),
+            trace=self._observed(trace, {"client": client_id, "session_id": session_id, "turn_id": turn_id}, lent=bool(env)),
             client_id=client_id,
             session_id=session_id,
             turn_id=turn_id,
@@ -182,34 +198,38 @@ class Runtime:
         self.calls_total += 1
         self.calls_running += 1
         try:
-            return await (self._dispatch(call) if self.books is None else self.books.run(call, self._dispatch))
+            return await self._run(call)
         finally:
             self.calls_running -= 1
+
+    async def _entered(self, call: Call) -> CanonicalResponse:
+        return await (self._dispatch(call) if self.books is None else self.books.run(call, self._dispatch))
 
     async def _dispatch(self, call: Call) -> CanonicalResponse:
         adapter = self.snapshot.adapters[call.spec.provider]
         return await (adapter.complete(call) if call.consumer is None else adapter.stream(call))
 
-    def _observed(self, trace: Callable[[TraceEvent], None] | None, *, lent: bool) -> Callable[[TraceEvent], None]:
+    def _observed(
+        self, trace: Callable[[TraceEvent], None] | None, whose: dict[str, str | None], *, lent: bool
+    ) -> Callable[[TraceEvent], None]:
         """The trace bus of one call: the log and the availability of providers listen, then the client that asked.
 
         What a provider has against a key that a client lends says nothing about the provider for others.
         """
 
+        log = CallLog(self._debug, whose)
+
         def observe(event: TraceEvent) -> None:
+            log.observe(event)
             if isinstance(event, CallStarted):
                 self._changed(self._availability.started(event.provider, event.model))
             elif isinstance(event, CallCompleted):
                 self._changed(self._availability.succeeded(event.provider, event.model))
-                if _log.wants("info"):
-                    _log.info("call completed", **_fields(event))
             elif isinstance(event, CallFailed):
                 if event.error_class == "auth" and (adapter := self.snapshot.config.adapters.get(event.provider)):
                     self._keys.rejected(adapter)
                 if not (lent and event.error_class in _OF_THE_KEY):
                     self._changed(self._availability.failed(event.provider, event.model, event.error_class))
-                say = _log.info if event.error_class == "cancelled" else _log.warning
-                say("call failed", **_fields(event))
             if trace is not None:
                 trace(event)
 
@@ -221,6 +241,10 @@ class Runtime:
             self.on_availability(change)
 
     # ---- what there is
+
+    def adapter_config(self, name: str) -> AdapterConfig | None:
+        """The config of an adapter, None where there is none of that name."""
+        return self.snapshot.config.adapters.get(name)
 
     def price_of(self, model: str) -> Pricing | None:
         """The price of a configured model by its id, None where there is none."""
@@ -322,28 +346,11 @@ class Runtime:
         await self._transport.close()
 
 
+def _inside(around: Around, run: Run) -> Run:
+    return lambda call: around(call, run)
+
+
 def _direct_transport() -> Transport:
     from .upstream.client import DirectTransport
 
     return DirectTransport()
-
-
-def _fields(event: CallCompleted | CallFailed) -> dict[str, object]:
-    """What a log may say of a call: ids, classes, counts and times."""
-    fields: dict[str, object] = {
-        "request_id": event.request_id,
-        "provider": event.provider,
-        "model": event.model,
-        "retry_count": event.retry_count,
-        "latency_ms": round(event.latency_ms or 0, 1),
-    }
-    if isinstance(event, CallFailed):
-        return fields | {"error_class": event.error_class, "status": event.provider_status, "will_retry": event.will_retry}
-    usage = event.usage
-    if usage is not None:
-        fields |= {
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cached_input_tokens": usage.cached_input_tokens,
-        }
-    return fields | {"stop_reason": event.stop_reason}

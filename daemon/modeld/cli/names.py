@@ -15,7 +15,7 @@ COMMANDS = {
     "schema": "write the JSON Schemas of the protocol",
 }
 
-VALUED = ("--socket", "--config", "--state-dir", "--tcp", "--check-config", "--idle-exit", "--log-level")
+VALUED = ("--socket", "--config", "--state-dir", "--tcp", "--check-config", "--idle-exit", "--log-level", "--debug", "--artefacts")
 """Options before a command that take the word after them."""
 
 
