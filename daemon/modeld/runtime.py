@@ -40,6 +40,7 @@ from .providers.contract import ProviderAdapter
 from .providers.endpoint import endpoint_of
 from .providers.estimate import estimate_input_tokens
 from .providers.failure import ProviderFailure
+from .providers.key_queue import KeyQueues
 from .providers.link import Link
 from .providers.spec import ModelSpec
 from .routing.availability import Availability
@@ -98,6 +99,7 @@ class Runtime:
         self.on_availability: Callable[[AvailabilityChanged], None] = lambda _change: None
         self._transport = transport or _direct_transport()
         self._availability = Availability(clock.monotonic)
+        self._key_queues = KeyQueues(clock)
         self._keys = KeyRing(KeySources(config_file, clock=clock), self.redactor, environment)
         self.snapshot = self._build(config, 1, {})
 
@@ -133,7 +135,7 @@ class Runtime:
             self.clock,
             self.redactor,
         )
-        return WireAdapter(link)
+        return WireAdapter(link, self._key_queues, _whole(config.options.get("max_concurrent_calls")))
 
     def _transport_for(self, config: AdapterConfig) -> Transport:
         """An adapter behind a proxy goes through httpx; every other one shares the direct client and its connections."""
@@ -348,6 +350,11 @@ class Runtime:
 
 def _inside(around: Around, run: Run) -> Run:
     return lambda call: around(call, run)
+
+
+def _whole(option: object) -> int | None:
+    """An option that counts something, None where it doesn't."""
+    return option if type(option) is int and option > 0 else None
 
 
 def _direct_transport() -> Transport:

@@ -50,7 +50,7 @@ class Warning(msgspec.Struct, omit_defaults=True):
 
     Codes: `content_dropped`, `content_projected`, `parameter_ignored`, `parameter_adjusted`, `usage_estimated`,
     `price_missing`, `budget_near`, `tool_arguments_invalid`, `tool_call_truncated`, `stream_repaired`, `json_invalid`,
-    `plaintext_key`.
+    `plaintext_key`, `fallback_used`, `cache_prefix_changed`.
     """
 
     code: str

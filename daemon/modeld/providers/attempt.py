@@ -23,6 +23,7 @@ from .call import Call
 from .deadline import StreamDeadlines
 from .estimate import estimate_input_tokens, estimate_output_tokens
 from .failure import ProviderFailure
+from .key_queue import Slot
 from .link import Link, unreachable
 from .wire.contract import REQUEST_ID_HEADERS, Encoded, StreamDecoder
 
@@ -39,6 +40,7 @@ class Attempt:
         number: int,
         timeout_s: float,
         call_started: float,
+        slot: Slot | None = None,
     ) -> None:
         self.link = link
         self.call = call
@@ -47,6 +49,7 @@ class Attempt:
         self._number = number
         self._timeout_s = timeout_s
         self._call_started = call_started
+        self._slot = slot
         self._started = link.clock.monotonic()
         self._first: float | None = None
         self._request_id: str | None = None
@@ -116,6 +119,8 @@ class Attempt:
 
     def _note(self, exchange: Exchange) -> None:
         headers = exchange.headers
+        if self._slot is not None:
+            self._slot.answered(exchange.status, headers)
         self._request_id = self.link.scrub(next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None))
 
     def emit(self) -> None:
