@@ -121,7 +121,8 @@ class Sessions:
 
     def forget(self, live: LiveSession) -> None:
         """Take it out of memory; the next use reads what is stored."""
-        self._cursor = max(self._cursor, live.journal.cursor)
+        if not live.deleted:
+            self._cursor = max(self._cursor, live.journal.cursor)
         if self._loaded.get(live.session_id) is live:
             del self._loaded[live.session_id]
 
