@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any
 
 from tests.sim.client import Client, Gone
+from tests.sim.disk import open_disk
 from tests.sim.faults import FAULT_PHASE_S
 from tests.sim.world import LONGEST_S, SCRIPTS, TOOLS, Outcome, World
 
@@ -13,7 +14,8 @@ ACTIONS = (
     *("turn",) * 6,
     *("stream",) * 2,
     *("complete", "subscribe", "subscribe", "resume", "unsubscribe", "cancel", "turn_cancel", "get", "append", "fork"),
-    *("policy", "list", "usage", "pause", "create"),
+    *("policy", "list", "usage", "pause", "create", "delete"),
+    *("hasty_turn", "hasty_turn", "hasty_stream", "hasty_turn_cancel"),
 )
 
 
@@ -99,6 +101,12 @@ class Actor:
         elif action == "cancel" and self.running:
             await asyncio.sleep(chance.choice((0.0, 0.003, 1.0)) * chance.random())
             client.notify("$/cancelRequest", {"id": chance.choice(self.running[-3:])})
+        elif action.startswith("hasty"):
+            await self._hasty(client, action, here)
+        elif action == "delete":
+            if chance.random() < 0.3:
+                world.sessions.remove(session_id)
+                self._later(client, "session/delete", here)
         elif action == "turn_cancel":
             self._later(client, "turn/cancel", here)
         elif action == "append":
@@ -111,6 +119,20 @@ class Actor:
             methods = {"get": "session/get", "fork": "session/fork", "list": "session/list", "usage": "usage/query"}
             if action in methods:
                 self._later(client, methods[action], here if action in ("get", "fork") else {})
+
+    async def _hasty(self, client: Client, action: str, here: dict[str, Any]) -> None:
+        """Begin and think better of it, at whatever moment."""
+        if action == "hasty_stream":
+            number = self._later(client, "model/stream", self._request())
+        else:
+            mark, prompt = self.world.prompt()
+            number = self._later(client, "turn/start", {**here, "input": prompt, "model": self._model(), "request_id": mark})
+        if (wait_s := self.chance.choice((0.0, 0.001, 0.005, 0.02, 1.0)) * self.chance.random()) > 0.0:
+            await asyncio.sleep(wait_s)
+        if action == "hasty_turn_cancel":
+            self._later(client, "turn/cancel", here)
+        else:
+            client.notify("$/cancelRequest", {"id": number})
 
 
 async def live(world: World) -> Outcome:
@@ -156,20 +178,22 @@ async def _probe(world: World) -> dict[str, list[dict[str, Any]]]:
 
 
 async def _end(world: World, actors: list[Actor], histories: dict[str, list[dict[str, Any]]], began_s: float) -> Outcome:
-    database, calls = world.disk.serialize(), _rows(world.disk)
     held = _held(world)
     for client in world.clients:
         if client.endpoint is not None:
             client.endpoint.abort()
     await asyncio.sleep(5)
     held += _held_without_clients(world)
-    world.daemon.stop()
-    await asyncio.wait((world.serving,))
-    if (error := world.serving.exception()) is not None:
-        raise error
+    last = await _leave_in_the_middle(world) if world.chance.random() < 0.5 else None
+    await world.stop()
+    if last is not None:
+        await asyncio.wait((last,))
+    held += _held(world)
     mine = {asyncio.current_task(), *(task for actor in actors for task in actor.pending)}
     held += sorted(f"task {task.get_coro()!r}" for task in asyncio.all_tasks() - mine if not task.done())
     await asyncio.sleep(0)
+    assert world.disk.image is not None
+    calls = _rows(open_disk(world.disk.image))
     return Outcome(
         world.seed,
         world.transcripts,
@@ -178,14 +202,37 @@ async def _end(world: World, actors: list[Actor], histories: dict[str, list[dict
         histories,
         world.log.getvalue(),
         repr(calls),
-        database,
+        world.disk.image,
         world.keys,
-        world.store_failures + world.disk.failures,
+        world.store_failures,
         world.crashes,
         world.violations,
         [*held, *world.loop.errors],
         world.loop.time() - began_s,
     )
+
+
+async def _leave_in_the_middle(world: World) -> "asyncio.Task[None]":
+    """A client whose work is under way while the daemon is told to stop: everything of it is answered, and on the books."""
+    client = await world.connect("last", {})
+    asked: list[int] = []
+    for number, model in enumerate(("openai:sim-slow-300", "anthropic:sim-slow-5000", "openai:sim-text", "anthropic:sim-text")):
+        mark, prompt = world.prompt()
+        if number % 2 and world.sessions:
+            params = {"session_id": world.sessions[-1], "input": prompt, "model": model, "request_id": mark}
+            asked.append(client.send("turn/start", params))
+        else:
+            asked.append(client.send("model/stream", {"messages": prompt, "model": model, "request_id": mark}))
+    answers = [asyncio.create_task(client.wait(number)) for number in asked]
+    await client.ask("model/list", {})  # those before it have arrived
+    await asyncio.sleep(world.chance.choice((0.0, 0.01, 2.0)))
+
+    async def all_answered() -> None:
+        for done in await asyncio.gather(*answers, return_exceptions=True):
+            if isinstance(done, BaseException):
+                world.violations.append("the daemon stopped and left a request without an answer")
+
+    return asyncio.create_task(all_answered())
 
 
 def _rows(disk: sqlite3.Connection) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ import msgspec
 from tests.sim.client import Transcript
 from tests.sim.world import PROMPT_CANARY, Outcome
 
+from modeld_protocol.errors import INTERNAL_ERROR
+
 Message = dict[str, Any]
 ASKS_A_MODEL = ("turn/start", "model/stream", "model/complete")
 USAGE = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_input_tokens")
@@ -75,6 +77,15 @@ def nothing_follows_the_end(outcome: Outcome) -> Iterator[str]:
                 yield f"{transcript.name}: {request_id} goes on after its terminal event"
             if params["event"]["type"] == "message.complete":
                 ended[request_id] = cursor
+
+
+def nothing_fails_inside(outcome: Outcome) -> Iterator[str]:
+    """Whatever goes wrong outside, no handler and no turn breaks."""
+    for transcript in outcome.transcripts:
+        for what, message in transcript.entries:
+            if what == "got" and message.get("error", {}).get("code") == INTERNAL_ERROR:
+                yield f"{transcript.name}: {message}"
+    yield from (line for line in outcome.logs.splitlines() if '"turn failed"' in line or "handler of" in line)
 
 
 # ---- following
@@ -224,6 +235,7 @@ CHECKERS: tuple[Callable[[Outcome], Iterator[str]], ...] = (
     one_response_per_request,
     one_terminal_event_per_stream,
     nothing_follows_the_end,
+    nothing_fails_inside,
     subscribers_see_the_same,
     nothing_missing_nothing_twice,
     text_is_whole,

@@ -19,6 +19,7 @@ class Disk(sqlite3.Connection):
     fail_until = -1
     dead = False
     failures = 0
+    image: bytes | None = None  # what was committed, once it is closed
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:  # type: ignore[override]
         """As the real one, where it works."""
@@ -30,6 +31,12 @@ class Disk(sqlite3.Connection):
                 error.sqlite_errorcode = sqlite3.SQLITE_FULL
                 raise error
         return super().execute(sql, parameters)
+
+    def close(self) -> None:
+        """Keep what is on it."""
+        if self.image is None:
+            self.image = self.serialize()
+        super().close()
 
     def fail_next(self, skip: int, count: int) -> None:
         """Let `count` operations fail, after `skip` that work."""

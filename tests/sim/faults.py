@@ -15,7 +15,7 @@ FAULT_PHASE_S = 900.0  # of virtual time; afterwards everything works again
 ANSWERS = ("reset", "half_open", "cut", "garbled", "duplicate", "delay", "slow", "429", "500", "503", "split")
 EVENTS = (
     *("clog_client", "clog_provider", "swizzle", "die", "slow_reader", "reload_valid", "reload_invalid", "rotate_key"),
-    *("store_failure", "crash", "clock_jump"),
+    *("store_failure", "crash", "restart", "clock_jump"),
 )
 
 

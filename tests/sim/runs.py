@@ -15,7 +15,6 @@ def drive(seed: int, faults: Faults | None = None) -> Outcome:
     log = logging.getLogger("modeld")
     level, handlers = log.level, log.handlers
     collecting = gc.isenabled()
-    gc.collect()
     gc.disable()  # a collection runs finalizers whenever it likes
 
     async def main(loop: VirtualLoop) -> Outcome:

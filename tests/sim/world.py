@@ -28,7 +28,10 @@ from modeld.server.output import Output
 LONGEST_S = limits.MAX_STREAM_S
 PROMPT_CANARY = "PromptCanary"
 KEY_VARIABLE = "MODELD_TEST_KEY"
-SCRIPTS = ("text", "echo", "long-30", "long-200", "thinking", "redacted", "tool", "parallel-tools-2", "difficult", "empty")
+SCRIPTS = (
+    *("text", "echo", "long-30", "long-200", "thinking", "redacted", "tool", "parallel-tools-2", "difficult", "empty"),
+    *("slow-1", "slow-20", "slow-300", "slow-5000", "thinking-tool"),
+)
 TOOLS = [{"name": "look", "description": "looks", "input_schema": {"type": "object", "properties": {"at": {"type": "string"}}}}]
 
 
@@ -151,6 +154,21 @@ class World:
         await asyncio.wait((serving,))
         self.start(image)
 
+    async def restart(self) -> None:
+        """SIGTERM in the middle of work, and a new daemon on the same disk."""
+        self.up.clear()
+        await self.stop()
+        assert self.disk.image is not None
+        self.start(self.disk.image)
+
+    async def stop(self) -> None:
+        """Let the daemon drain and end."""
+        self.daemon.stop()
+        await asyncio.wait((self.serving,))
+        self.store_failures += self.disk.failures
+        if (error := self.serving.exception()) is not None:
+            raise error
+
     def _check_row(self, mark: str) -> None:
         """A request has reached the provider: its row must be there."""
         if self.disk.dead:
@@ -221,6 +239,8 @@ class World:
             self.disk.fail_next(chance.randrange(6), chance.choice((1, 2, 5, 40)))
         elif event.kind == "crash" and self.up.is_set():
             await self.crash()
+        elif event.kind == "restart" and self.up.is_set():
+            await self.restart()
         elif event.kind == "clock_jump":
             self.time.wall_offset_s += chance.choice((-3_600.0, 3_600.0, 31_536_000.0, -86_400.0 * 30))
         elif event.kind == "rotate_key":
