@@ -25,11 +25,13 @@ READY_S = 1.0  # in the median: a machine that has other things to do may be lat
 
 
 class Acknowledged:
-    """What the daemon has told its clients: the usage of every ended call, and the calls that have begun to answer."""
+    """What the daemon has told its clients: the usage of every ended call, the calls that have begun to answer, and the
+    messages that sessions have taken up."""
 
     def __init__(self) -> None:
         self.ended: dict[str, dict[str, Any]] = {}
         self.begun: set[str] = set()
+        self.messages: set[tuple[str, str]] = set()
 
     def take(self, peer: Peer) -> None:
         """Everything that one client has heard."""
@@ -61,6 +63,22 @@ async def busy(peer: Peer, name: str, chance: random.Random) -> None:
             return
 
 
+async def talk(peer: Peer, told: Acknowledged) -> None:
+    """One session, turn after turn and message after message, until the connection breaks."""
+    try:
+        session = (await peer.call("session/create", {"model": "openai:sim-text"})).ok()["session"]["session_id"]
+        while True:
+            turn = (await peer.call("turn/start", {"session_id": session, "input": "Hello"})).ok()
+            told.messages.add((session, turn["message"]["id"]))
+            message = {"role": "user", "content": "Hello again"}
+            for message_id in (await peer.call("session/append", {"session_id": session, "messages": [message]})).ok()[
+                "message_ids"
+            ]:
+                told.messages.add((session, message_id))
+    except ConnectionError:
+        return
+
+
 async def one_round(daemon: DaemonProcess, number: int, chance: random.Random, told: Acknowledged) -> float:
     """Start it, wait until it is ready, keep it busy, kill it; returns how long it took to be ready.
 
@@ -74,11 +92,12 @@ async def one_round(daemon: DaemonProcess, number: int, chance: random.Random, t
     peers = [await Peer.connect(daemon.socket, validate=False) for _ in range(CLIENTS)]
     for peer in peers:
         await peer.initialize()
-    working = [asyncio.create_task(busy(peer, f"r{number}-c{at}", chance)) for at, peer in enumerate(peers)]
+    working = [asyncio.create_task(busy(peer, f"r{number}-c{at}", chance)) for at, peer in enumerate(peers[1:])]
+    working.append(asyncio.create_task(talk(peers[0], told)))
     await asyncio.sleep(chance.uniform(0.01, 0.25) if number % 5 else chance.uniform(0.95, 1.1))
     daemon.signal(signal.SIGKILL)
     await daemon.wait()
-    await asyncio.wait(working, timeout=10)
+    await asyncio.gather(*working)
     for peer in peers:
         told.take(peer)
         await peer.close()
@@ -91,8 +110,10 @@ def check_file(daemon: DaemonProcess, told: Acknowledged) -> None:
     try:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         rows = connection.execute("SELECT request_id, status, input_tokens, output_tokens FROM calls").fetchall()
+        messages = set(connection.execute("SELECT session_id, message_id FROM messages").fetchall())
     finally:
         connection.close()
+    assert told.messages <= messages
     found = {request_id: rest for request_id, *rest in rows}
     assert len(found) == len(rows), "one row per call"
     for request_id, usage in told.ended.items():
@@ -119,7 +140,7 @@ async def kill_again_and_again(rounds: int, seed: int) -> None:
             ready_s.append(await one_round(daemon, number, chance, told))
             check_file(daemon, told)
         assert statistics.median(ready_s[1:]) <= READY_S, f"ready after {max(ready_s):.2f} s at worst"
-        assert len(told.ended) > rounds, "calls did end"
+        assert min(len(told.ended), len(told.messages)) > rounds, "calls did end"
         await daemon.start()
         peer = await daemon.peer()
         async with asyncio.timeout(5):
