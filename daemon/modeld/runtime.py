@@ -45,6 +45,7 @@ from .providers.link import Link
 from .providers.spec import ModelSpec
 from .routing.availability import Availability
 from .routing.capabilities import check, validate_history
+from .routing.fallbacks import fallbacks_of
 from .routing.registry import Registry, build_registry
 from .routing.resolve import resolve
 from .upstream.contract import Transport
@@ -200,9 +201,19 @@ class Runtime:
         self.calls_total += 1
         self.calls_running += 1
         try:
-            return await self._run(call)
+            return await (self._run(call) if not call.spec.fallbacks else self._run_with_fallbacks(call))
         finally:
             self.calls_running -= 1
+
+    async def _run_with_fallbacks(self, call: Call) -> CanonicalResponse:
+        from .standing_in import run_with_fallbacks
+
+        stream = call.consumer is not None
+        fallbacks = fallbacks_of(self.snapshot.registry, call.spec, call.request, stream=stream)
+        return await run_with_fallbacks(call, fallbacks, lambda spec: not call.env and self._is_down(spec), self._run)
+
+    def _is_down(self, spec: ModelSpec) -> bool:
+        return self._availability.is_down(spec.provider, spec.id)
 
     async def _entered(self, call: Call) -> CanonicalResponse:
         return await (self._dispatch(call) if self.books is None else self.books.run(call, self._dispatch))
@@ -348,13 +359,13 @@ class Runtime:
         await self._transport.close()
 
 
-def _inside(around: Around, run: Run) -> Run:
-    return lambda call: around(call, run)
-
-
 def _whole(option: object) -> int | None:
     """An option that counts something, None where it doesn't."""
     return option if type(option) is int and option > 0 else None
+
+
+def _inside(around: Around, run: Run) -> Run:
+    return lambda call: around(call, run)
 
 
 def _direct_transport() -> Transport:
