@@ -59,7 +59,7 @@ def examine(seed: int) -> None:
 
 
 def fingerprint(seed: int) -> str:
-    """Everything that a run did, to the bit: what went over every stream and when, the store, the log's lines."""
+    """Everything that a run did, to the bit: what went over every stream and when, and what was kept."""
     outcome = drive(seed)
     digest = hashlib.sha256(repr(outcome.trace.lines).encode())
     digest.update(outcome.calls_dump.encode())

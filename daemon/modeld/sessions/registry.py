@@ -162,7 +162,7 @@ class Sessions:
         except asyncio.CancelledError:
             if place.ready.done() and not place.ready.cancelled():
                 self.give_back(live)  # it was ours just now
-            else:
+            elif place in live.waiting:  # it isn't where the writer before gave back since the cancel
                 live.waiting.remove(place)
             raise
         try:
