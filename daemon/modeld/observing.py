@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import unquote
@@ -64,17 +65,22 @@ class Spans:
     async def run(self, call: Call, run: Run) -> CanonicalResponse:
         """Run a call inside its span."""
         span = self.telemetry.begin(self._facts(call))
-        call.trace = _both(span, call.trace)
+        trace, before = call.trace, call.outcome
+        call.trace = _both(span, trace)
+        error_class: str | None = "other"
         try:
             response = await run(call)
+            error_class = None
+            return response
         except ProviderFailure as failure:
-            span.end(call.outcome, failure.error_class)
+            error_class = failure.error_class
             raise
-        except BaseException as error:
-            span.end(call.outcome, "cancelled" if isinstance(error, asyncio.CancelledError) else "other")
+        except asyncio.CancelledError:
+            error_class = "cancelled"
             raise
-        span.end(response, None)
-        return response
+        finally:
+            call.trace = trace
+            span.end(call.outcome if call.outcome is not before else None, error_class)
 
     async def close(self) -> None:
         """Send the rest and close the connection."""
@@ -102,7 +108,8 @@ class Spans:
         origin = endpoint_of(adapter, row_of(adapter.type)).origin if adapter is not None else ("", "", 0)
         provider = telemetry_name(spec.provider_type)
         streaming = call.consumer is not None
-        return CallFacts(provider, spec.wire_name, spec.provider, spec.id, origin[1], origin[2], streaming, attributes)
+        trace_id = blake2b(call.message_id.encode(), digest_size=16).hexdigest()  # the same where another model stands in
+        return CallFacts(trace_id, provider, spec.wire_name, spec.provider, spec.id, origin[1], origin[2], streaming, attributes)
 
     def _said(self, name: str | None) -> str | None:
         """A name that a client chose, as it may leave this machine."""

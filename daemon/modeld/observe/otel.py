@@ -22,8 +22,9 @@ _NS: Final = 1_000_000_000
 
 class CallFacts(msgspec.Struct, frozen=True):
     """What is known of a call when it begins. `provider` and `model` are the names of the conventions, `adapter` and
-    `model_id` ours; `attributes` are further ones of the span."""
+    `model_id` ours; `attributes` are further ones of the span. Calls with the same `trace_id` are one trace."""
 
+    trace_id: str
     provider: str
     model: str
     adapter: str
@@ -117,7 +118,6 @@ class CallSpan:
         self._facts = facts
         self._start_ns = int(clock.wall() * _NS)
         self._start_s = clock.monotonic()
-        self._trace_id = clock.token(16).hex()
         self._span_id = clock.token(8).hex()
         self._attempt_ns: int | None = None
 
@@ -159,7 +159,7 @@ class CallSpan:
 
     def _span(self, name: str, span_id: str, start_ns: int, attributes: dict[str, Value], *, failed: bool) -> Span:
         status = STATUS_ERROR if failed else {}
-        ids = (self._trace_id, span_id)
+        ids = (self._facts.trace_id, span_id)
         return Span(*ids, name, KIND_CLIENT, str(start_ns), str(self._now_ns()), encode_attributes(attributes), status=status)
 
     def _now_ns(self) -> int:
