@@ -136,6 +136,23 @@ def _add_conversation(command: argparse.ArgumentParser) -> None:
     command.add_argument("-q", "--quiet", action="store_true", help="the answer alone: no thinking, no figures")
 
 
+def _add_chat(command: argparse.ArgumentParser) -> None:
+    _add_conversation(command)
+    command.add_argument("--session", metavar="ID", help="go on with a session that the daemon keeps; `new` makes one")
+
+
+def _add_sessions(command: argparse.ArgumentParser) -> None:
+    _add_json(command)
+    command.add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="at most so many (default: 20)")
+    command.add_argument("--delete", metavar="ID", action="append", help="delete this one (may be given again)")
+
+
+def _add_tail(command: argparse.ArgumentParser) -> None:
+    command.add_argument("session", nargs="?", metavar="SESSION", help="its id; default: the one used last")
+    command.add_argument("--json", action="store_true", help="one event a line, for machines")
+    command.add_argument("--once", action="store_true", help="leave when the next turn has ended")
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -162,7 +179,9 @@ _positive.__name__, _temperature.__name__ = "positive number", "temperature (0 t
 
 _ADD = {
     "ask": _add_ask,
-    "chat": _add_conversation,
+    "chat": _add_chat,
+    "sessions": _add_sessions,
+    "tail": _add_tail,
     "demo": _add_demo,
     "models": _add_models,
     "status": _add_json,

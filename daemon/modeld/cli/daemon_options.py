@@ -11,7 +11,7 @@ from .options import add_common, add_version
 LEVELS = ("debug", "info", "warning", "error", "off")
 _GROUPS = {
     "Talk to models": ("ask", "chat", "demo"),
-    "Look around": ("models", "status", "usage", "doctor"),
+    "Look around": ("models", "sessions", "tail", "status", "usage", "doctor"),
     "The rest": ("stop", "simulate", "record", "replay", "schema"),
 }
 
