@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import WIRES, World
-from tests.harness.daemon import DaemonProcess
+from tests.harness.daemon import DaemonProcess, models_yaml
 from tests.harness.peer import Peer
 
 from modeld.bookkeeping import Books
@@ -175,6 +175,49 @@ async def test_a_call_cancelled_before_its_provider_answers_is_on_the_books(worl
     peer.cancel(number)
     assert (await peer.reply(number)).error["code"] == -32800
     assert (await row_of(peer, "req-early"))["status"] == "cancelled"
+
+
+async def test_a_daemon_that_is_stopped_leaves_no_row_open() -> None:
+    async with Simulator() as simulator:
+        daemon = DaemonProcess(models_yaml(simulator.base_url, simulator.openai_base_url, ["sim-fault-hang_mid_stream"]))
+        async with daemon:
+            peer = await daemon.peer()
+            for number in range(20):
+                model = f"{WIRES[number % 2]}:sim-fault-hang_mid_stream"
+                peer.request("model/stream", {"model": model, "messages": "x", "request_id": f"req-{number}"})
+            await peer.until(lambda: len({event["request_id"] for event in peer.notifications("stream/event")}) == 20)
+            daemon.signal()
+            await asyncio.sleep(0.05)
+            daemon.signal()  # patience is tested elsewhere
+            assert await daemon.wait() == 0
+            connection = sqlite3.connect(daemon.state_dir / FILE_NAME)
+            found = connection.execute("SELECT status, estimated, count(*) FROM calls GROUP BY 1, 2").fetchall()
+            connection.close()
+            assert found == [("cancelled", 1, 20)]
+            assert not (daemon.state_dir / f"{FILE_NAME}-wal").exists()
+
+
+async def test_two_daemons_with_one_state_directory_share_the_ledger() -> None:
+    async with Simulator() as simulator:
+        config = models_yaml(simulator.base_url, simulator.openai_base_url, ["sim-text"])
+        async with DaemonProcess(config) as one, DaemonProcess(config, "--state-dir", str(one.state_dir)) as other:
+            peers = [await daemon.peer() for daemon in (one, other)]
+
+            async def work(peer: Peer, name: str) -> None:
+                running = [
+                    peer.request(
+                        "model/complete", {"model": "openai:sim-text", "messages": "x", "request_id": f"{name}-{number}"}
+                    )
+                    for number in range(50)
+                ]
+                for rpc_id in running:
+                    (await peer.reply(rpc_id, timeout_s=30)).ok()
+
+            await asyncio.gather(*(work(peer, name) for peer, name in zip(peers, "ab", strict=True)))
+            for peer in peers:
+                rows = (await peer.call("usage/query", {"limit": 1_000})).ok()["rows"]
+                assert sorted(row["request_id"] for row in rows) == sorted(f"{name}-{n}" for name in "ab" for n in range(50))
+                assert {row["status"] for row in rows} == {"completed"}
 
 
 # ---- money

@@ -286,8 +286,9 @@ class Store:
                 connection.close()
         except sqlite3.Error as error:
             _log.error("checkpoint failed", reason=str(error))
-            self._failing = f"the store {self.path} can't be synced to the disk ({error}); free space or mend it"
-            self._retry_at_s = self._clock.monotonic() + RETRY_S
+            if _code(error) in _FAULTS:  # not where another process is merely in the way
+                self._failing = f"the store {self.path} can't be synced to the disk ({error}); free space or mend it"
+                self._retry_at_s = self._clock.monotonic() + RETRY_S
 
     async def close(self) -> None:
         """Commit what waits, sync it to the disk, close the file. Harmless twice."""
