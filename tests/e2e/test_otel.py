@@ -129,6 +129,21 @@ async def test_every_attempt_of_a_call_has_its_span(world: World, collector: Col
         assert [one["error.type"] for one in attempts(model)] == [error_class]
 
 
+async def test_a_fallback_is_a_span_of_its_own_in_the_same_trace(world: World, collector: Collector) -> None:
+    config = json.loads(models_yaml(world.simulator.base_url, world.simulator.openai_base_url, ["sim-text"], max_retries=0))
+    weak = {"adapter": "openai", "wire_name": "sim-fault-overloaded", "fallbacks": ["anthropic:sim-text"]}
+    config["models"]["openai:weak"] = weak
+    async with DaemonProcess(json.dumps(config), env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}) as daemon:
+        (await ask(await daemon.peer(), "openai:weak")).ok()
+    spans = {attributes_of(span)["gen_ai.request.model"]: span for span in collector.calls()}
+    failed, answered = spans["sim-fault-overloaded"], spans["sim-text"]
+    assert failed.trace_id == answered.trace_id
+    assert (attributes_of(failed)["error.type"], failed.status.code) == ("server_error", 2)
+    assert (attributes_of(answered)["gen_ai.provider.name"], answered.status.code) == ("anthropic", 0)
+    parents = [span.parent_span_id for span in collector.spans if span.name == "attempt"]
+    assert sorted(parents) == sorted([failed.span_id, answered.span_id])
+
+
 async def test_nothing_that_was_said_and_no_key_leaves(world: World, collector: Collector) -> None:
     async with watched(world, collector, OTEL_EXPORTER_OTLP_HEADERS=f"authorization=Bearer%20{COLLECTOR_KEY}") as daemon:
         peer = await daemon.peer()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.e2e.conftest import WIRES, World
 from tests.harness import canary, sessions
-from tests.harness.daemon import KEY
+from tests.harness.daemon import KEY, DaemonProcess, models_yaml
 from tests.harness.peer import Peer
 
 pytestmark = pytest.mark.anyio
@@ -112,6 +112,36 @@ async def test_a_call_that_is_never_sent_is_not_on_the_bus(world: World, tracing
         assert reply.error is not None
     assert not traces(tracing, "r-never")
     assert not world.simulator.requests
+
+
+@pytest.mark.parametrize("method", ["model/stream", "model/complete"])
+async def test_a_call_that_falls_back_tells_of_each_attempt_of_each_model(world: World, method: str) -> None:
+    config = json.loads(models_yaml(world.simulator.base_url, world.simulator.openai_base_url, ["sim-text"], max_retries=1))
+    config["models"]["openai:weak"] = {
+        "adapter": "openai",
+        "wire_name": "sim-fault-overloaded",
+        "fallbacks": ["anthropic:sim-text"],
+    }
+    async with DaemonProcess(json.dumps(config)) as daemon:
+        peer = await daemon.peer(trace=True)
+        peer.notify("$/setTrace", {"value": "messages"})
+        world.simulator.reset()
+        reply = await peer.call(method, {"model": "openai:weak", "messages": PROMPT, "request_id": "r-fall"}, 30)
+        said = [(event["type"][9:], event["model"], event["retry_count"]) for event in traces(peer, "r-fall")]
+        assert said == [
+            ("started", "openai:weak", 0),
+            ("failed", "openai:weak", 0),
+            ("started", "openai:weak", 1),
+            ("failed", "openai:weak", 1),
+            ("started", "anthropic:sim-text", 0),
+            ("completed", "anthropic:sim-text", 0),
+        ]
+        assert len(world.simulator.requests) == 3
+        assert not [event for event in reply.inner if event["type"].startswith("llm.")]
+        (told,) = [event for event in peer.notifications("trace/event") if event["type"] == "llm.call_fallback"]
+        assert (told["model"], told["fallback_model"], told["why"]) == ("openai:weak", "anthropic:sim-text", "server_error")
+        rows = (await peer.call("usage/query", {})).ok()["rows"]
+        assert sorted(row["status"] for row in rows if row["request_id"] == "r-fall") == ["completed", "failed"]
 
 
 async def test_turns_are_on_the_bus_of_their_starter_alone(world: World, tracing: Peer) -> None:

@@ -1,6 +1,6 @@
 """What the log says of calls: ids, names, classes, counts and times, each line with whose call it is."""
 
-from modeld_protocol.events import CallCompleted, CallFailed, CallStarted, TraceEvent
+from modeld_protocol.events import CallCompleted, CallFailed, CallFallback, CallStarted, TraceEvent
 
 from .debug import Debug
 from .log import logger
@@ -27,6 +27,8 @@ class CallLog:
                 _log.info("call completed", **self._named(event), **self._counts(event), stop_reason=event.stop_reason)
         elif isinstance(event, CallFailed):
             self._failed(event)
+        elif isinstance(event, CallFallback):
+            _log.info("another model is asked", **self._named(event), fallback_model=event.fallback_model, why=event.why)
 
     def _failed(self, event: CallFailed) -> None:
         if event.will_retry and not self._debug.retries:
@@ -35,7 +37,7 @@ class CallLog:
         status, will_retry = event.provider_status, event.will_retry
         say("call failed", **self._named(event), error_class=event.error_class, status=status, will_retry=will_retry)
 
-    def _named(self, event: CallStarted | CallCompleted | CallFailed) -> dict[str, object]:
+    def _named(self, event: CallStarted | CallCompleted | CallFailed | CallFallback) -> dict[str, object]:
         fields: dict[str, object] = {
             "request_id": event.request_id,
             **self._whose,
@@ -43,7 +45,7 @@ class CallLog:
             "model": event.model,
             "retry_count": event.retry_count,
         }
-        if not isinstance(event, CallStarted):
+        if isinstance(event, CallCompleted | CallFailed):
             fields["latency_ms"] = round(event.latency_ms or 0, 1)
         return fields
 
