@@ -10,6 +10,7 @@ from modeld_protocol.content import Message
 from modeld_protocol.session import RunningTurn, Session, SessionSnapshot, TurnState
 
 from ..providers.assembler import Assembler
+from ..providers.cache_care import Sent
 from .fanout import Journal
 from .history import Addition, Pairing
 from .reasoning import made_by
@@ -64,6 +65,7 @@ class LiveSession:
         self.size_bytes = size_bytes
         self.answered_by: set[tuple[str | None, str | None]] = set()
         self.stale = False
+        self.sent: Sent | None = None
         self._note_models(messages)
 
     @property

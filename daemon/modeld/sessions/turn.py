@@ -21,6 +21,7 @@ from modeld_protocol.usage import Warning
 
 from ..ledger.store import Statement, StoreError
 from ..observe.log import logger
+from ..providers.cache_care import lost_prefix, sent_of
 from ..providers.call import Call
 from ..providers.failure import ProviderFailure
 from ..providers.spec import ModelSpec
@@ -414,7 +415,7 @@ class Turns:
         return [*statements, records.grown(live.session_id, now_ms, len(live.messages))]
 
     def _result(self, turn: Turn, answer: Message, response: CanonicalResponse) -> TurnResult:
-        warnings = [*turn.warnings, *response.warnings]
+        warnings = [*turn.warnings, *response.warnings, *self._cache_care(turn, response)]
         return TurnResult(
             turn.running.turn_id,
             answer,
@@ -426,6 +427,16 @@ class Turns:
             turn.running.request_id,
             response.model,
         )
+
+    def _cache_care(self, turn: Turn, response: CanonicalResponse) -> list[Warning]:
+        """What a broken prefix cost, as far as the provider tells; what was sent is remembered for the next turn."""
+        call, live = turn.call, turn.live
+        if call is None or response.usage.estimated:
+            return []
+        before, spec = live.sent, call.spec
+        live.sent = sent_of(call.request, spec.id, response.usage, self._sessions.clock.monotonic())
+        lost = lost_prefix(before, live.sent, spec.pricing)
+        return [] if lost is None else [lost]
 
     def _handoff(self, turn: Turn, warnings: list[Warning]) -> HandoffReport | None:
         """What the switch meant, where another model gave the answer before."""
