@@ -15,8 +15,10 @@ ACTIONS = (
     *("stream",) * 2,
     *("complete", "subscribe", "subscribe", "resume", "unsubscribe", "cancel", "turn_cancel", "get", "append", "fork"),
     *("policy", "list", "usage", "pause", "create", "delete"),
+    *("garbled", "duplicate"),
     *("hasty_turn", "hasty_turn", "hasty_stream", "hasty_turn_cancel"),
 )
+GARBAGE = (b"Content-Length: 9\r\n\r\n{garbage}", b"GET / HTTP/1.1\r\n\r\n", b"Content-Length: 7\r\n\r\n{}", b"\xff" * 5_000)
 
 
 class Actor:
@@ -103,6 +105,11 @@ class Actor:
             client.notify("$/cancelRequest", {"id": chance.choice(self.running[-3:])})
         elif action.startswith("hasty"):
             await self._hasty(client, action, here)
+        elif action == "garbled":
+            client.send_garbage(chance.choice(GARBAGE))
+        elif action == "duplicate":
+            params = {**here, "messages": [{"role": "user", "content": world.prompt()[1]}]}
+            self.running.append(client.send("session/append", params, times=2))
         elif action == "delete":
             if chance.random() < 0.3:
                 world.sessions.remove(session_id)

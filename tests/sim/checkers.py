@@ -33,7 +33,11 @@ def one_response_per_request(outcome: Outcome) -> Iterator[str]:
     """Exactly one, or at most one where the connection ended; none to what nobody asked."""
     for transcript in outcome.transcripts:
         sent = Counter(message["id"] for what, message in transcript.entries if what == "sent" and "id" in message)
-        got = Counter(message["id"] for what, message in transcript.entries if what == "got" and "method" not in message)
+        got = Counter(
+            message["id"]
+            for what, message in transcript.entries
+            if what == "got" and "id" in message and message["id"] is not None
+        )
         for number in sorted(sent.keys() | got.keys(), key=str):
             if got[number] > sent[number]:
                 yield f"{transcript.name}: {got[number]} answers to the request {number}"

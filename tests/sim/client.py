@@ -1,6 +1,7 @@
 """A client of a run: speaks the protocol over a stream in memory and writes down everything it sent and got."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -34,7 +35,7 @@ class Client(asyncio.Protocol):
         self.endpoint: Endpoint | None = None
         self._decoder = FrameDecoder()
         self._number = 0
-        self._answered: set[Any] = set()
+        self._answers: Counter[Any] = Counter()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, Endpoint)
@@ -48,7 +49,7 @@ class Client(asyncio.Protocol):
     def _take(self, message: dict[str, Any]) -> None:
         self.transcript.entries.append(("got", message))
         if "method" not in message:
-            self._answered.add(message.get("id"))
+            self._answers[message.get("id")] += 1
             waiting = self.outstanding.pop(message.get("id"), None)  # pyright: ignore[reportArgumentType]
             if waiting is not None and not waiting.done():
                 waiting.set_result(message)
@@ -60,8 +61,9 @@ class Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.transcript.lost = True
         for kind, message in self.transcript.entries:
-            if kind == "sent" and "id" in message and message["id"] not in self._answered:
-                self.transcript.unanswered.add(message["id"])
+            if kind == "sent" and "id" in message:
+                self._answers[message["id"]] -= 1
+        self.transcript.unanswered |= {number for number, count in self._answers.items() if count < 0}
         for waiting in self.outstanding.values():
             if not waiting.done():
                 waiting.set_exception(Gone)
@@ -73,11 +75,17 @@ class Client(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See pause_writing."""
 
-    def send(self, method: str, params: Any) -> int:
-        """Send a request; its id."""
+    def send(self, method: str, params: Any, times: int = 1) -> int:
+        """Send a request, or the same frame several times; its id."""
         self._number += 1
-        self._write({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
+        for _ in range(times):
+            self._write({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
         return self._number
+
+    def send_garbage(self, data: bytes) -> None:
+        """Send what is no message."""
+        if self.endpoint is not None and not self.endpoint.is_closing():
+            self.endpoint.write(data)
 
     def notify(self, method: str, params: Any) -> None:
         """Send a notification."""

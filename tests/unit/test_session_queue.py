@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+
 from modeld.clock import SYSTEM
 from modeld.config.schema import AdapterConfig, Config
 from modeld.ledger.schema import LEDGER
