@@ -1,6 +1,7 @@
 """What watches calls from outside, wrapped around them: OpenTelemetry where a collector is configured, artefacts on request."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -38,6 +39,7 @@ HEADERS_VARIABLE: Final = "OTEL_EXPORTER_OTLP_HEADERS"
 SERVICE_VARIABLE: Final = "OTEL_SERVICE_NAME"
 _log = logger("otel")
 _SEND_TIMEOUT_S: Final = 10.0
+_FAREWELL_S: Final = 1.0  # for the last artefacts
 _MAX_NAME_CHARS: Final = 128
 
 
@@ -56,6 +58,8 @@ class Spans:
         for _, value in self._headers[:-1]:
             redactor.add(value)
             redactor.add(value.rpartition(" ")[2])
+        if len(self._headers) > 1 and self._base.is_plaintext_remote:
+            _log.warning(f"{HEADERS_VARIABLE} goes over the network unencrypted; give {ENDPOINT_VARIABLE} with https://")
         self._redactor = redactor
         self._transport = DirectTransport(clock)
         service = environment.get(SERVICE_VARIABLE) or "modeld"
@@ -175,7 +179,8 @@ class Watches:
         if self._spans is not None:
             await self._spans.close()
         if self._artefacts is not None:
-            await asyncio.to_thread(self._artefacts.close)
+            with contextlib.suppress(TimeoutError):  # a disk that hangs holds nobody up
+                await asyncio.wait_for(asyncio.to_thread(self._artefacts.close), _FAREWELL_S)
 
     def _capture(self, request: HttpRequest) -> Watcher:
         assert self._artefacts is not None
