@@ -14,7 +14,6 @@ from modeld_protocol.usage import Warning
 from .providers.call import Call, Consumer
 from .providers.failure import ProviderFailure
 from .providers.spec import ModelSpec
-from .sessions.reasoning import project
 
 Run = Callable[[Call], Awaitable[CanonicalResponse]]
 IsDown = Callable[[ModelSpec], bool]
@@ -82,16 +81,15 @@ class _Try:
         """Make it a call to `spec`."""
         call, before = self.call, self.call.spec
         call.trace(CallFallback(call.request_id, before.provider, before.id, 0, spec.id, why))
-        assert not isinstance(self._request.messages, str)
-        sent = project(self._request.messages, spec)
-        call.request = msgspec.structs.replace(self._request, messages=sent.messages)
+        messages, said = call.project(spec) if call.project is not None else (self._request.messages, [])
+        call.request = msgspec.structs.replace(self._request, messages=messages)
         call.spec = spec
         call.partial = call.outcome = call.end = call.assembler = None
         if spec is self._chosen:
             self.warnings = []
             return
         told = f"{spec.id} answers in place of {before.id}: {_because(why)}"
-        self.warnings += [Warning("fallback_used", told, "model", {"from": before.id, "to": spec.id, "why": why}), *sent.warnings]
+        self.warnings += [Warning("fallback_used", told, "model", {"from": before.id, "to": spec.id, "why": why}), *said]
 
     def give_up(self) -> ProviderFailure:
         """The failure to raise: that of the model that was chosen."""

@@ -5,9 +5,11 @@ from typing import Protocol
 
 import msgspec
 
+from modeld_protocol.content import Message
 from modeld_protocol.events import Event, MessageComplete, TraceEvent
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.usage import Warning
 
 from .assembler import Assembler
 from .spec import ModelSpec
@@ -37,7 +39,8 @@ class Call(msgspec.Struct):
     `consumer` is None for a call that isn't streamed. `partial` is filled when the call is cancelled, `outcome` with whatever
     the last attempt came to, also when it failed. With `holds_end` the terminal event of a stream is left in `end`, for
     whoever has something to do before the client hears it. `client_id`, `session_id` and `turn_id` say whose call it is;
-    its tool calls get no id of `taken_tool_ids`. `assembler` is that of the attempt that runs, or was the last."""
+    its tool calls get no id of `taken_tool_ids`. `assembler` is that of the attempt that runs, or was the last. `project` gives
+    the messages as another model is to see them, and what has to be said about that; None where they are the same for all."""
 
     request: CanonicalRequest
     spec: ModelSpec
@@ -55,6 +58,7 @@ class Call(msgspec.Struct):
     turn_id: str | None = None
     taken_tool_ids: Container[str] = ()
     assembler: Assembler | None = None
+    project: Callable[[ModelSpec], tuple[list[Message], list[Warning]]] | None = None
 
     def finish(self, end: MessageComplete) -> None:
         """Send or hold the terminal event of a stream."""

@@ -11,7 +11,7 @@ from math import inf
 from .. import limits
 from ..clock import Clock
 from ..credentials.secret import Credential
-from ..routing.limits_per_key import KeyLimits
+from .limits_per_key import KeyLimits
 from ..upstream.contract import Origin
 from .wire.rate_headers import low_limits
 

@@ -282,6 +282,8 @@ class Turns:
             turn_id=turn.running.turn_id,
         )
         call.taken_tool_ids = TakenIds(live.pairing.known)
+        if spec.fallbacks:
+            call.project = lambda other: self._projected(live, other, [*live.messages, *turn.running.input])
         call.consumer = turn.consumer
         turn.call = turn.consumer.call = call
 
@@ -457,7 +459,7 @@ class Turns:
         self._sessions.tell(live, "turn_ended", running.turn_id)
         self._running.pop(running.turn_id, None)
         if turn.call is not None:  # no cycle keeps the answer alive
-            turn.call.consumer = None
+            turn.call.consumer = turn.call.project = None
         turn.consumer.call = running.assembler = running.task = running.cancel = None
         self._sessions.give_back(live)
         self._sessions.trim()

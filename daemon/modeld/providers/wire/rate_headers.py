@@ -8,7 +8,7 @@ https://platform.openai.com/docs/guides/rate-limits, https://docs.claude.com/en/
 
 from collections.abc import Callable, Mapping
 
-from ...routing.limits_per_key import PLENTY, Reading
+from ..limits_per_key import PLENTY, Reading
 from ...upstream.retry import parse_moment, parse_number
 
 _PREFIX = "anthropic-ratelimit-"
@@ -20,6 +20,7 @@ _LIMITS = (
     (f"{_PREFIX}input-tokens-remaining", f"{_PREFIX}input-tokens-reset", f"{_PREFIX}input-tokens-limit", False),
     (f"{_PREFIX}output-tokens-remaining", f"{_PREFIX}output-tokens-reset", f"{_PREFIX}output-tokens-limit", False),
 )
+_MAX_DIGITS = 18
 _NONE: list[Reading] = []
 
 
@@ -31,8 +32,11 @@ def low_limits(headers: Mapping[str, str], unanswered: int, wall: Callable[[], f
         text = headers.get(remaining_name)
         if text is None:
             continue
+        enough = PLENTY + unanswered if requests else 1.0
+        if text.isdigit() and len(text) < _MAX_DIGITS and int(text) >= enough:
+            continue  # nearly always
         remaining = parse_number(text)
-        if remaining is None or remaining >= (PLENTY + unanswered if requests else 1.0):
+        if remaining is None or remaining >= enough:
             continue
         reset_s = parse_moment(headers.get(reset_name, "").strip(), wall())
         if reset_s is not None and reset_s > 0:
