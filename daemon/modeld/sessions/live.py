@@ -13,7 +13,7 @@ from ..providers.assembler import Assembler
 from ..providers.cache_care import Sent
 from .fanout import Journal
 from .history import Addition, Pairing
-from .reasoning import made_by
+from .reasoning import holds_state, made_by
 from .records import SessionRow, Settings, State, describe
 
 
@@ -88,7 +88,7 @@ class LiveSession:
 
     def _note_models(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            if message.role == "assistant" and not isinstance(message.content, str):
+            if holds_state(message):
                 self.answered_by.add(made_by(message))
 
     def describe(self) -> Session:

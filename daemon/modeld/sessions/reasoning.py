@@ -37,6 +37,13 @@ def made_by(message: Message) -> tuple[str | None, str | None]:
     return (provider if isinstance(provider, str) else None), (model if isinstance(model, str) else None)
 
 
+def holds_state(message: Message) -> bool:
+    """Whether an answer holds reasoning or state of a provider: words and calls alone are the same for all."""
+    if message.role != "assistant" or isinstance(message.content, str):
+        return False
+    return any(getattr(block, "provider_raw", None) is not None or isinstance(block, ThinkingBlock) for block in message.content)
+
+
 def project(messages: list[Message], spec: ModelSpec, *, as_text: bool = False, refused_before: int = 0) -> Projection:
     """The history as `spec` is to see it. `as_text`: what other models thought goes along in tags. `refused_before`: in so many
     first messages the provider has refused the signatures of its own reasoning, so that they are left out."""
