@@ -85,7 +85,7 @@ class Actor:
             if "result" in answer:
                 world.sessions.append(answer["result"]["session"]["session_id"])
             return
-        session_id = chance.choice(world.sessions[-4:])
+        session_id = chance.choice(world.sessions[-world.spread :])
         here = {"session_id": session_id}
         if action == "turn":
             mark, prompt = world.prompt()

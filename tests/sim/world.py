@@ -96,6 +96,7 @@ class World:
         self.chance = random.Random(f"{seed} world")
         self.time = VirtualTime(loop, seed)
         self.trace = Trace()
+        self.spread = self.chance.choice((1, 1, 2, 4))  # how many sessions are in use at a time
         self.violations: list[str] = []
         self.transcripts: list[Transcript] = []
         self.clients: list[Client] = []
