@@ -6,12 +6,14 @@ import subprocess
 import time
 
 import msgspec
+
 from modeld_protocol.framing import frame
 
 from .processes import Daemon, Simulator
 
 CLIENTS = 200
 STREAMS = 480
+STILL_S = 0.5
 
 
 def _send(sock: socket.socket, number: int, method: str, params: object) -> None:
@@ -24,6 +26,17 @@ def _initialized(path: str) -> socket.socket:
     _send(sock, 1, "initialize", {"capabilities": {}})
     sock.recv(65536)
     return sock
+
+
+def _settled_kib(daemon: Daemon) -> float:
+    """RSS once it stands still: a daemon that accepts has still to load what its start could do without."""
+    seen, since = daemon.rss_kib, time.monotonic()
+    while time.monotonic() - since < STILL_S:
+        time.sleep(0.02)
+        now = daemon.rss_kib
+        if abs(now - seen) > 64:
+            seen, since = now, time.monotonic()
+    return daemon.rss_kib
 
 
 def start_ms(daemon: Daemon, rounds: int = 5) -> float:
@@ -53,10 +66,9 @@ def forward_ms(daemon: Daemon, rounds: int = 7) -> float:
 
 def client_kib(daemon: Daemon) -> tuple[float, float]:
     """KiB of RSS: idle, and per idle client."""
-    idle = daemon.rss_kib
+    idle = _settled_kib(daemon)
     clients = [_initialized(str(daemon.socket)) for _ in range(CLIENTS)]
-    time.sleep(0.3)
-    grown = daemon.rss_kib - idle
+    grown = _settled_kib(daemon) - idle
     for client in clients:
         client.close()
     return idle, grown / CLIENTS

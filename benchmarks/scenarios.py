@@ -28,8 +28,8 @@ class Scenario(msgspec.Struct, frozen=True):
 SCENARIOS = (
     Scenario("calls", "non-streaming call, one after the other", 100, 1, streamed=False, batch=100),
     Scenario("ttft", "time to the first text, one after the other", 100, 1, batch=100),
-    Scenario("sat1", "1 stream, saturated", 20, 1, events=100),
-    Scenario("sat10", "10 streams, saturated", 40, 10, events=100),
+    Scenario("sat1", "1 stream, saturated", 10, 1, events=200),
+    Scenario("sat10", "10 streams, saturated", 20, 10, events=200),
     Scenario("sat100", "100 streams, saturated", 100, 100, events=100),
     Scenario("sat500", "500 streams, saturated", 500, 500, events=100),
     Scenario("paced100", "100 streams, an event every 40 ms", 100, 100, events=50, pace_us=40_000),

@@ -28,7 +28,7 @@ async def _round(caller: Caller, scenario: Scenario, daemon_pid: int) -> Sample:
 
     async def one_after_the_other() -> None:
         for number in numbers:
-            outcomes.append(await caller.call(scenario, number))
+            outcomes.append(await caller.call(scenario, number))  # noqa: PERF401 - awaited one after the other, on purpose
 
     gc.collect()
     clock = (lambda: cpu_of(daemon_pid)) if daemon_pid else _own_cpu

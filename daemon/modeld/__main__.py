@@ -29,6 +29,9 @@ def run(arguments: list[str]) -> int:
     from .cli import daemon_options
 
     options = daemon_options.parse(arguments)
+    import gc
+
+    gc.disable()  # while the parts are imported and made, a seventh of the start; app.quiet_collector turns it on again
     from .cli import serve
 
     return serve.run(options)

@@ -152,16 +152,16 @@ class Daemon:
     async def serve(self) -> None:
         """Serve until told to stop, then drain."""
         self.sessions.recover()
-        watch = asyncio.create_task(self.source.watch())
-        idle = asyncio.create_task(self._leave_when_idle())
-        upkeep = asyncio.create_task(self.audit.upkeep())
+        beside = [
+            asyncio.create_task(work)
+            for work in (self.runtime.warm_up(), self.source.watch(), self._leave_when_idle(), self.audit.upkeep())
+        ]
         try:
             await self._stopping.wait()
             await self._drain()
         finally:
-            watch.cancel()
-            idle.cancel()
-            upkeep.cancel()
+            for task in beside:
+                task.cancel()
             await self.listener.close(limits.FAREWELL_S)
             await self.turns.close()
             await self.runtime.close()
@@ -273,9 +273,9 @@ def new_loop() -> asyncio.AbstractEventLoop:
 def quiet_collector() -> None:
     """Keep the cycle collector away from what lives as long as the process, and let it run less often: a thousand open
     streams are many young objects, and nearly all of them die by their reference count."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def handle_signals(daemon: Daemon) -> None:

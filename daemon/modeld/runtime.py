@@ -4,8 +4,10 @@ The daemon serves it to many clients; `modeld.builder` embeds it in a program. A
 the one it began with.
 """
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -46,7 +48,7 @@ from .providers.spec import ModelSpec
 from .routing.availability import Availability
 from .routing.capabilities import check, validate_history
 from .routing.fallbacks import fallbacks_of
-from .routing.registry import Registry, build_registry
+from .routing.registry import Registry, build_registry, capabilities_of
 from .routing.resolve import resolve
 from .upstream.contract import Transport
 
@@ -112,6 +114,12 @@ class Runtime:
         self._availability.forget(config.adapters.keys())
         return self.snapshot
 
+    async def warm_up(self) -> None:
+        """Import the wires of the configured providers, one in each turn of the loop, so that no first call waits for it."""
+        for wire in {row_of(adapter.type).wire for adapter in self.snapshot.config.adapters.values()}:
+            await asyncio.sleep(0)
+            wire_of(wire)
+
     def _build(self, config: Config, version: int, previous: dict[str, ProviderAdapter]) -> Snapshot:
         known = self.snapshot.config.adapters if previous else {}
         adapters = {
@@ -130,7 +138,7 @@ class Runtime:
         link = Link(
             config.name,
             endpoint,
-            wire_of(row.wire),
+            partial(wire_of, row.wire),
             self._tapped(self._transport_for(config)),
             self._keys.source(config, row, endpoint.origin),
             self.clock,
@@ -171,7 +179,7 @@ class Runtime:
         spec: ModelSpec | None = None
         try:
             spec = resolve(snapshot.registry, request.model, request.provider)
-            validate_history(request.messages)
+            validate_history(request)
             check(request, spec, stream=stream)
         except ProviderFailure as failure:
             failure.request_id = request_id
@@ -304,7 +312,7 @@ class Runtime:
                     wire=row.wire,
                     base_url=str(endpoint_of(adapter, row).origin) + endpoint_of(adapter, row).base_path,
                     availability="not_configured" if missing else self._availability.of(adapter.name, None),
-                    capabilities=row.capabilities,
+                    capabilities=capabilities_of(adapter),
                     models=[spec.id for spec in snapshot.registry.specs.values() if spec.provider == adapter.name],
                     key_source=self._keys.describe(adapter, row),
                     reason=missing or self._availability.reason(adapter.name, None),

@@ -28,6 +28,8 @@ class CheckParams(msgspec.Struct, omit_defaults=True):
 
 
 class CheckResult(msgspec.Struct):
+    """`valid` where no problem is an error."""
+
     valid: bool
     problems: list[Problem]
 
@@ -50,12 +52,16 @@ class ConfigGetResult(msgspec.Struct):
 
 
 class ConfigChanged(msgspec.Struct):
+    """The params of `config/changed`: `applied` is false where the file is wrong and the last good config stays."""
+
     applied: bool
     version: int
     problems: list[Problem]
 
 
 class DaemonStatus(msgspec.Struct):
+    """How the daemon does; `providers` has the availability of each."""
+
     version: str
     daemon_id: str
     epoch: str
@@ -76,8 +82,12 @@ class DaemonStatus(msgspec.Struct):
 
 
 class StopParams(msgspec.Struct, omit_defaults=True):
+    """`force` cancels what runs instead of waiting for it."""
+
     force: bool = False
 
 
 class StopResult(msgspec.Struct):
+    """The daemon is on its way out."""
+
     stopping: bool

@@ -19,15 +19,21 @@ class _Block(msgspec.Struct, tag_field="type", omit_defaults=True):
 
 
 class TextBlock(_Block, tag="text"):
+    """Text. `provider_raw` holds state that belongs to it (a signature, a phase)."""
+
     text: str
     provider_raw: ProviderRaw | None = None
 
 
 class JsonBlock(_Block, tag="json"):
+    """A JSON value."""
+
     value: Any
 
 
 class RefusalBlock(_Block, tag="refusal"):
+    """The words in which a model declined."""
+
     text: str
 
 
@@ -39,6 +45,8 @@ class ThinkingBlock(_Block, tag="thinking"):
 
 
 class RedactedThinkingBlock(_Block, tag="redacted_thinking"):
+    """Reasoning that the provider keeps to itself; only `provider_raw` is there."""
+
     provider_raw: ProviderRaw
 
 
@@ -52,14 +60,20 @@ class OpaqueBlock(_Block, tag="opaque"):
 
 
 class Base64Source(msgspec.Struct, tag_field="kind", tag="base64"):
+    """The bytes themselves, in base64."""
+
     data: str
 
 
 class UrlSource(msgspec.Struct, tag_field="kind", tag="url"):
+    """Where the provider fetches it; the daemon never does."""
+
     url: str
 
 
 class FileIdSource(msgspec.Struct, tag_field="kind", tag="file_id"):
+    """A file that the provider has."""
+
     file_id: str
 
 
@@ -67,6 +81,8 @@ Source = Base64Source | UrlSource | FileIdSource
 
 
 class ImageBlock(_Block, tag="image"):
+    """An image; `detail` is low, high or auto where the provider knows it."""
+
     source: Source
     media_type: str | None = None
     filename: str | None = None
@@ -74,6 +90,8 @@ class ImageBlock(_Block, tag="image"):
 
 
 class AudioBlock(_Block, tag="audio"):
+    """Sound."""
+
     source: Source
     media_type: str | None = None
     filename: str | None = None
@@ -81,6 +99,8 @@ class AudioBlock(_Block, tag="audio"):
 
 
 class FileBlock(_Block, tag="file"):
+    """A document."""
+
     source: Source
     media_type: str | None = None
     filename: str | None = None
@@ -105,6 +125,8 @@ ResultBlock = TextBlock | JsonBlock | ImageBlock | AudioBlock | FileBlock
 
 
 class ToolResultBlock(_Block, tag="tool_result"):
+    """What a tool gave back for one call."""
+
     tool_use_id: str
     content: str | list[ResultBlock]
     is_error: bool = False

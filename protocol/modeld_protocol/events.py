@@ -16,11 +16,15 @@ class _Event(msgspec.Struct, tag_field="type", omit_defaults=True):
 
 
 class MessageStart(_Event, tag="message.start"):
+    """The first event of a stream."""
+
     model: str
     provider: str
 
 
 class TextDelta(_Event, tag="text.delta"):
+    """More text of the block `content_block_index`."""
+
     content_block_index: int
     text: str
 
@@ -34,6 +38,8 @@ class ThinkingDelta(_Event, tag="thinking.delta"):
 
 
 class ToolUseStart(_Event, tag="tool.use_start"):
+    """A tool call begins."""
+
     content_block_index: int
     tool_use_id: str
     tool_name: str
@@ -99,6 +105,8 @@ class _TraceEvent(msgspec.Struct, tag_field="type"):
 
 
 class CallStarted(_TraceEvent, tag="llm.call_started"):
+    """An attempt is about to be sent."""
+
     streaming: bool = False
 
 
@@ -118,12 +126,16 @@ class CallFallback(_TraceEvent, tag="llm.call_fallback"):
 
 
 class CallCompleted(_TraceEvent, tag="llm.call_completed"):
+    """An attempt brought a whole answer."""
+
     usage: Usage | None = None
     stop_reason: StopReason | None = None
     latency_ms: float | None = None
 
 
 class CallFailed(_TraceEvent, tag="llm.call_failed"):
+    """An attempt failed; `will_retry` says whether another follows."""
+
     error_class: str = "other"
     provider_status: int | None = None
     will_retry: bool = False

@@ -20,24 +20,32 @@ class Inbound(msgspec.Struct):
 
 
 class RpcErrorObject(msgspec.Struct, omit_defaults=True):
+    """JSON-RPC's error object."""
+
     code: int
     message: str
     data: Any = msgspec.UNSET
 
 
 class Response(msgspec.Struct):
+    """A successful reply."""
+
     id: RequestId | None
     result: Any
     jsonrpc: str = "2.0"
 
 
 class ErrorResponse(msgspec.Struct):
+    """A failed reply; `id` is null where the request could not be read."""
+
     id: RequestId | None
     error: RpcErrorObject
     jsonrpc: str = "2.0"
 
 
 class Request(msgspec.Struct):
+    """A request."""
+
     id: RequestId
     method: str
     params: Any
@@ -45,16 +53,22 @@ class Request(msgspec.Struct):
 
 
 class Notification(msgspec.Struct):
+    """A notification."""
+
     method: str
     params: Any
     jsonrpc: str = "2.0"
 
 
 class CancelParams(msgspec.Struct):
+    """LSP's `$/cancelRequest`."""
+
     id: RequestId
 
 
 class ProgressParams(msgspec.Struct):
+    """LSP's `$/progress`."""
+
     token: RequestId
     value: Any
 

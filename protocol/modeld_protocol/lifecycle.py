@@ -21,10 +21,14 @@ class ModeldOptions(msgspec.Struct, omit_defaults=True):
 
 
 class InitializationOptions(msgspec.Struct, omit_defaults=True):
+    """LSP's initializationOptions, as far as they are ours."""
+
     modeld: ModeldOptions | None = None
 
 
 class ClientInfo(msgspec.Struct, omit_defaults=True):
+    """LSP's clientInfo."""
+
     name: str
     version: str | None = None
 
@@ -41,12 +45,16 @@ class InitializeParams(msgspec.Struct, omit_defaults=True):
 
 
 class Limits(msgspec.Struct):
+    """The bounds of one connection."""
+
     max_message_bytes: int
     max_header_bytes: int
     max_requests_in_flight: int
 
 
 class ModeldCapabilities(msgspec.Struct):
+    """What this daemon is and can do. `epoch` changes with every start of the daemon."""
+
     protocol_version: int
     ir_version: int
     daemon_id: str
@@ -56,6 +64,8 @@ class ModeldCapabilities(msgspec.Struct):
 
 
 class ExperimentalCapabilities(msgspec.Struct):
+    """LSP's place for what isn't LSP."""
+
     modeld: ModeldCapabilities
 
 
@@ -70,14 +80,20 @@ class ServerCapabilities(msgspec.Struct, omit_defaults=True):
 
 
 class ServerInfo(msgspec.Struct):
+    """LSP's serverInfo."""
+
     name: str
     version: str
 
 
 class InitializeResult(msgspec.Struct):
+    """LSP's InitializeResult."""
+
     capabilities: ServerCapabilities
     serverInfo: ServerInfo
 
 
 class SetTraceParams(msgspec.Struct):
+    """LSP's trace value: off, messages or verbose."""
+
     value: str

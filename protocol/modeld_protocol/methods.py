@@ -16,6 +16,8 @@ class Method(NamedTuple):
 
 
 class NotificationType(NamedTuple):
+    """A notification; `direction` is who sends it."""
+
     params: Any
     direction: str
     summary: str

@@ -12,33 +12,73 @@ Tier = Literal["fast", "balanced", "deep"]
 
 
 class Capabilities(msgspec.Struct, omit_defaults=False):
-    """What a model can do through modeld, honestly: what is declared works, what isn't is refused before it is sent."""
+    """What a model can do through modeld, honestly: what is declared works; what isn't is refused with `capability_mismatch`
+    before anything is sent. An empty list says that nothing narrower than its flag is known.
+
+    Of what only tunes an answer nothing is refused: where `sampling` is false, or `prompt_cache` is none, the parameters are left
+    out with a `parameter_ignored` warning; an effort that is not in `efforts` becomes the nearest one that is.
+    """
 
     streaming: bool = True
     system_prompt: bool = True
     tools: bool = True
+    """Tools in the request, and calls and results in the history."""
     parallel_tools: bool = True
+    """Several calls in one answer."""
     forced_tool_choice: bool = True
+    """At least one of `required` and `tool` is among `tool_choices`."""
+    tool_choices: list[str] = []
+    """The types of `tool_choice` that hold. `required` of a single tool is that `tool`. Where a model can't be forced while it
+    thinks, thinking is turned off with a warning, or the choice is refused where the request insists on thinking."""
     tool_result_media: bool = False
+    """Images, audio and files in tool results reach the model, as far as it takes them at all: within the result where the wire
+    can say that, else in a user message right behind the results, with a mark in the result's text and a `content_projected`
+    warning."""
     thinking: bool = False
     thinking_off: bool = True
+    """Thinking can be turned off, or there is none."""
+    thinking_with_tools: bool = False
+    """A model that thinks does so beside tools too. Where it can't, tools turn thinking off with a warning, or are refused where
+    the request insists on thinking."""
     thinking_modes: list[str] = []
     efforts: list[str] = []
     structured_output: bool = True
+    """Answers follow a JSON Schema (`json_schema`)."""
+    structured_output_with_tools: bool = True
+    """Also beside tools."""
     json_object: bool = False
+    """A mode for any JSON. Most providers want the word JSON in the prompt besides."""
     images: bool = False
     image_media_types: list[str] = []
+    image_sources: list[str] = []
+    """How an image may be given: `base64` (also as a `data:` URL), `url`, `file_id`."""
     audio: bool = False
+    audio_media_types: list[str] = []
+    audio_sources: list[str] = []
     files: bool = False
+    file_media_types: list[str] = []
+    """As the others; `text/*` stands for every kind of text."""
+    file_sources: list[str] = []
     file_ids: bool = False
+    """Some kind of media may be given as the id of an uploaded file; the sources say which."""
     sampling: bool = True
+    """`temperature` or `top_p` has an effect, at least while the model doesn't think."""
     stop_sequences: bool = True
     prompt_cache: Literal["none", "automatic", "explicit"] = "none"
+    """Prompts are cached by themselves, or up to markers; how much was read from the cache is told in every answer's usage."""
     count_tokens: bool = False
+    """`model/countTokens` asks the provider."""
     discover: bool = True
+    """`model/discover` asks the provider."""
+    file_uploads: bool = False
+    """`file/upload`, `file/list` and `file/delete`."""
+    explicit_caches: bool = False
+    """`cache/create`, `cache/list` and `cache/delete`."""
 
 
 class ModelLimits(msgspec.Struct):
+    """Limits in tokens; null where unknown."""
+
     max_context_tokens: int | None = None
     max_output_tokens: int | None = None
     min_cache_tokens: int | None = None
@@ -87,15 +127,21 @@ class ModelInfo(msgspec.Struct):
 
 
 class ModelList(msgspec.Struct):
+    """Every configured model, in config order."""
+
     models: list[ModelInfo]
 
 
 class DiscoverParams(msgspec.Struct, omit_defaults=True):
+    """Which providers to ask; all of them without a list."""
+
     providers: list[str] | None = None
     refresh: bool = False
 
 
 class DiscoveredModel(msgspec.Struct, omit_defaults=True):
+    """A model that a provider says it has; `configured` where this config offers it."""
+
     id: str
     provider: str
     wire_name: str
@@ -105,12 +151,16 @@ class DiscoveredModel(msgspec.Struct, omit_defaults=True):
 
 
 class DiscoverFailure(msgspec.Struct):
+    """A provider that could not be asked."""
+
     provider: str
     error_class: str
     message: str
 
 
 class DiscoverResult(msgspec.Struct):
+    """What was found, and who failed."""
+
     models: list[DiscoveredModel]
     failures: list[DiscoverFailure] = []
 
@@ -126,6 +176,8 @@ class TokenCountParams(msgspec.Struct, omit_defaults=True):
 
 
 class TokenCount(msgspec.Struct):
+    """Input tokens; `estimated` where they were counted locally."""
+
     input_tokens: int
     estimated: bool
 
@@ -147,6 +199,8 @@ class ProviderInfo(msgspec.Struct):
 
 
 class ProviderList(msgspec.Struct):
+    """Every configured provider."""
+
     providers: list[ProviderInfo]
 
 

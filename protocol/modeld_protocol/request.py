@@ -34,6 +34,8 @@ class ResponseFormat(msgspec.Struct, omit_defaults=True):
 
 
 class Thinking(msgspec.Struct, omit_defaults=True):
+    """Reasoning: `off`, `on` (with a budget or an effort), or `adaptive` where the model decides; `display` asks for its text."""
+
     mode: Literal["off", "on", "adaptive"]
     budget_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     effort: Effort | None = None

@@ -9,7 +9,6 @@ from .request import Cache, ResponseFormat, Thinking, Tool, ToolChoice
 from .response import StopReason
 from .usage import Cost, Usage, Warning
 
-
 TurnStatus = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
 
 
@@ -50,10 +49,14 @@ class Session(msgspec.Struct, omit_defaults=True):
 
 
 class SessionResult(msgspec.Struct):
+    """One session."""
+
     session: Session
 
 
 class SessionCreateParams(msgspec.Struct, omit_defaults=True):
+    """What a new session starts with; everything may be left to defaults."""
+
     model: str | None = None
     system_prompt: str | None = None
     tools: list[Tool] = []
@@ -62,25 +65,35 @@ class SessionCreateParams(msgspec.Struct, omit_defaults=True):
 
 
 class SessionRef(msgspec.Struct):
+    """Names one session."""
+
     session_id: str
 
 
 class SessionGetResult(msgspec.Struct):
+    """A session with its whole history, oldest message first."""
+
     session: Session
     messages: list[Message]
 
 
 class SessionListParams(msgspec.Struct, omit_defaults=True):
+    """A page of sessions: at most `limit`, from `cursor` on."""
+
     limit: int | None = None
     cursor: str | None = None
 
 
 class SessionListResult(msgspec.Struct, omit_defaults=True):
+    """Sessions, most recently changed first; `next_cursor` is there while more follow."""
+
     sessions: list[Session]
     next_cursor: str | None = None
 
 
 class SessionUpdateParams(msgspec.Struct, omit_defaults=True):
+    """What to change; fields that are left out stay."""
+
     session_id: str
     model: str | None = None
     system_prompt: str | None = None
@@ -90,30 +103,42 @@ class SessionUpdateParams(msgspec.Struct, omit_defaults=True):
 
 
 class SessionAppendParams(msgspec.Struct):
+    """Messages to add to the end of the history; their ids are kept."""
+
     session_id: str
     messages: list[Message]
 
 
 class SessionAppendResult(msgspec.Struct):
+    """The ids of the messages as stored, in order."""
+
     message_ids: list[str]
 
 
 class SessionForkParams(msgspec.Struct, omit_defaults=True):
+    """Branch after `message_id`, or at the end."""
+
     session_id: str
     message_id: str | None = None
 
 
 class ForkPoint(msgspec.Struct, omit_defaults=True):
+    """A message after which a fork is safe, or with a `reason` why it is not."""
+
     message_id: str
     reason: str | None = None
 
 
 class ForkPoints(msgspec.Struct):
+    """Where a fork is safe and where it is not: never between a tool call and its result."""
+
     fork_points: list[ForkPoint]
     unsafe: list[ForkPoint]
 
 
 class SessionProblem(msgspec.Struct, omit_defaults=True):
+    """Why a session can't go on as it is."""
+
     code: str
     message: str
     message_id: str | None = None
@@ -121,11 +146,15 @@ class SessionProblem(msgspec.Struct, omit_defaults=True):
 
 
 class SessionValidateParams(msgspec.Struct, omit_defaults=True):
+    """Check a session, for the model that it is on or for another."""
+
     session_id: str
     model: str | None = None
 
 
 class SessionValidateResult(msgspec.Struct):
+    """`valid` where a turn may start now."""
+
     valid: bool
     problems: list[SessionProblem]
 
@@ -140,6 +169,8 @@ class SessionExport(msgspec.Struct, omit_defaults=True):
 
 
 class SubscribeParams(msgspec.Struct, omit_defaults=True):
+    """Follow a session; with `epoch` and `cursor` from where an earlier subscription stopped."""
+
     session_id: str
     epoch: str | None = None
     cursor: int | None = None
@@ -178,6 +209,8 @@ class SubscribeResult(msgspec.Struct, omit_defaults=True):
 
 
 class TurnStartParams(msgspec.Struct, omit_defaults=True):
+    """Run a turn. The fields after `input` hold for this turn alone; `detach` lets it go on without its client."""
+
     session_id: str
     input: str | list[Message]
     model: str | None = None
@@ -230,15 +263,21 @@ class TurnResult(msgspec.Struct):
 
 
 class TurnCancelParams(msgspec.Struct, omit_defaults=True):
+    """The running turn of a session, or exactly this one."""
+
     session_id: str
     turn_id: str | None = None
 
 
 class TurnCancelResult(msgspec.Struct):
+    """`cancelled` is false where nothing ran."""
+
     cancelled: bool
 
 
 class HandoffPreviewParams(msgspec.Struct):
+    """The switch to look at."""
+
     session_id: str
     model: str
 
@@ -324,6 +363,8 @@ class UsageGroup(msgspec.Struct):
 
 
 class UsageAggregateResult(msgspec.Struct):
+    """Groups, largest cost first."""
+
     groups: list[UsageGroup]
 
 
@@ -358,6 +399,8 @@ class SessionChanged(msgspec.Struct, omit_defaults=True):
 
 
 class FileUploadParams(msgspec.Struct, omit_defaults=True):
+    """A file for a provider; `data` is base64."""
+
     provider: str
     filename: str
     data: str
@@ -365,6 +408,8 @@ class FileUploadParams(msgspec.Struct, omit_defaults=True):
 
 
 class ProviderFile(msgspec.Struct, omit_defaults=True):
+    """A file that a provider keeps."""
+
     file_id: str
     provider: str
     filename: str | None = None
@@ -373,23 +418,33 @@ class ProviderFile(msgspec.Struct, omit_defaults=True):
 
 
 class FileListParams(msgspec.Struct):
+    """Whose files."""
+
     provider: str
 
 
 class FileListResult(msgspec.Struct):
+    """The files."""
+
     files: list[ProviderFile]
 
 
 class FileDeleteParams(msgspec.Struct):
+    """The file to delete."""
+
     provider: str
     file_id: str
 
 
 class DeleteResult(msgspec.Struct):
+    """`deleted` is false where there was nothing."""
+
     deleted: bool
 
 
 class CacheCreateParams(msgspec.Struct, omit_defaults=True):
+    """What to keep ready at the provider, and how long in seconds."""
+
     provider: str
     model: str
     messages: list[Message] = []
@@ -399,6 +454,8 @@ class CacheCreateParams(msgspec.Struct, omit_defaults=True):
 
 
 class ProviderCache(msgspec.Struct, omit_defaults=True):
+    """An explicit prompt cache at a provider."""
+
     cache_id: str
     provider: str
     model: str | None = None
@@ -407,13 +464,19 @@ class ProviderCache(msgspec.Struct, omit_defaults=True):
 
 
 class CacheListParams(msgspec.Struct):
+    """Whose caches."""
+
     provider: str
 
 
 class CacheListResult(msgspec.Struct):
+    """The caches."""
+
     caches: list[ProviderCache]
 
 
 class CacheDeleteParams(msgspec.Struct):
+    """The cache to delete."""
+
     provider: str
     cache_id: str

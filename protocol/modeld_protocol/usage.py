@@ -38,6 +38,8 @@ class Cost(msgspec.Struct):
 
 
 class Metrics(msgspec.Struct):
+    """Times of one call; `attempts` counts from 1."""
+
     latency_ms: float
     attempts: int
     time_to_first_token_ms: float | None = None

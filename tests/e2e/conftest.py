@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import pytest
-from modeld.simulator import Simulator
-
 from tests.harness.daemon import DaemonProcess, models_yaml
 from tests.harness.peer import Peer
+
+from modeld.simulator import Simulator
 
 MODELS = [
     *(f"sim-{name}" for name in ("text", "echo", "long-200", "long-5000", "slow-60", "thinking", "redacted", "tool")),

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
+from tests.harness.daemon import models_yaml
+from tests.harness.peer import Peer
+
 from modeld import app
 from modeld.cli.surroundings import surroundings
 from modeld.config.locations import config_place
@@ -16,9 +19,6 @@ from modeld.config.reload import ConfigSource
 from modeld.credentials.redact import Redactor
 from modeld.server.instance import claim
 from modeld.simulator import Simulator
-
-from tests.harness.daemon import models_yaml
-from tests.harness.peer import Peer
 
 pytestmark = pytest.mark.anyio
 MAX_LAG_S = 0.1

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-
 from tests.harness.peer import Peer
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import pytest
-
 from tests.e2e.conftest import WIRES, World
 from tests.harness.checks import check_stream, deltas_of, text_of
 from tests.harness.peer import Peer

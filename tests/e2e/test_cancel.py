@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 import pytest
-from modeld.simulator.script import Script, ToolCallStep
-
 from tests.e2e.conftest import WIRES, World
 from tests.harness.checks import check_stream, deltas_of
 from tests.harness.peer import Peer
+
+from modeld.simulator.script import Script, ToolCallStep
 
 pytestmark = pytest.mark.anyio
 CLOSE_WITHIN_S = 0.2

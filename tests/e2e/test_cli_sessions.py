@@ -5,10 +5,10 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from modeld.simulator import Simulator
-
 from tests.harness.daemon import DaemonProcess, models_yaml
 from tests.harness.sessions import create, messages_of, turn
+
+from modeld.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
 

@@ -5,14 +5,14 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.harness.daemon import DaemonProcess, models_yaml
+from tests.harness.sessions import results_for
+
 from modeld.simulator import Simulator
 from modeld_client import AsyncClient, Cancelled, Client, InvalidRequest
 from modeld_protocol.content import TextBlock, ToolUseBlock
 from modeld_protocol.events import MessageComplete, MessageStart, TextDelta
 from modeld_protocol.request import Tool
-
-from tests.harness.daemon import DaemonProcess, models_yaml
-from tests.harness.sessions import results_for
 
 pytestmark = pytest.mark.anyio
 MODELS = ["sim-text", "sim-echo", "sim-tool", "sim-slow-60", "sim-long-200"]

@@ -6,11 +6,12 @@ import time
 from typing import Any
 
 import pytest
-
 from tests.e2e.conftest import WIRES, World
-from tests.harness.checks import check_stream, deltas_of
+from tests.harness.checks import check_stream, deltas_of, text_of
 from tests.harness.daemon import KEY, DaemonProcess, models_yaml
 from tests.harness.peer import Peer
+
+from modeld.simulator.script import Script, TextStep
 
 pytestmark = pytest.mark.anyio
 METHODS = ("model/complete", "model/stream")
@@ -23,7 +24,9 @@ def ask(wire: str, fault: str) -> dict[str, Any]:
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("fault", "waits_s"), [("rate_limit-1-0.2", 0.2), ("server_error-1-503", 0)])
-async def test_a_passing_failure_is_retried(peer: Peer, simulator: Any, wire: str, method: str, fault: str, waits_s: float) -> None:
+async def test_a_passing_failure_is_retried(
+    peer: Peer, simulator: Any, wire: str, method: str, fault: str, waits_s: float
+) -> None:
     began = time.monotonic()
     reply = await peer.call(method, ask(wire, fault))
     assert reply.ok()["metrics"]["attempts"] == 2
@@ -116,7 +119,16 @@ async def test_garbage_with_status_200_is_a_typed_error(hasty: Peer, wire: str, 
         check_stream(reply, "error")
 
 
-TOLERATED = ["invalid_utf8", "lone_surrogate", "crlf", "bom", "split_every_byte", "comments", "unknown_events", "duplicate_finish"]
+TOLERATED = [
+    "invalid_utf8",
+    "lone_surrogate",
+    "crlf",
+    "bom",
+    "split_every_byte",
+    "comments",
+    "unknown_events",
+    "duplicate_finish",
+]
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -233,3 +245,12 @@ async def test_hostile_bodies_cost_bounded_memory(world: World, peer: Peer, wire
         assert reply.data["error_class"] in ("server_error", "network")
     assert world.daemon.rss_bytes() - before < 160 * 1024 * 1024
     (await peer.call("model/complete", {"model": "openai:sim-text", "messages": "x"})).ok()
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_key_that_comes_back_in_an_answer_is_starred_out(peer: Peer, simulator: Any, wire: str, method: str) -> None:
+    simulator.push(Script(steps=[TextStep(["Your key is ", KEY[:9], KEY[9:], " and " + KEY])]))
+    reply = await peer.call(method, {"model": f"{wire}:sim-text", "messages": "x"})
+    text = text_of(reply.ok()["content"])
+    assert " and " + "*" * len(KEY) in text

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from modeld.simulator import Simulator
-
 from tests.e2e.conftest import World
 from tests.harness.daemon import DaemonProcess, models_yaml
 from tests.harness.peer import Peer
+
+from modeld.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
 GOOD = "openai:sim-text"

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from modeld.providers.catalog import known_types, row_of
-from modeld.simulator import Simulator
-from modeld.simulator.wires.anthropic_messages import sign_thinking
-
 from tests.harness.daemon import DaemonProcess
 from tests.harness.peer import Message, Peer
 from tests.harness.sessions import TOOL, calls_of, create, messages_of, problems_of, results_for, turn, wire_pairs
+
+from modeld.providers.catalog import known_types, row_of
+from modeld.simulator import Simulator
+from modeld.simulator.wires.anthropic_messages import sign_thinking
 
 pytestmark = pytest.mark.anyio
 TYPES = sorted(known_types())
@@ -40,9 +40,8 @@ def config_of(simulator: Simulator) -> str:
 
 @pytest.fixture(scope="module")
 async def world() -> AsyncIterator[tuple[DaemonProcess, Simulator]]:
-    async with Simulator() as simulator:
-        async with DaemonProcess(config_of(simulator)) as daemon:
-            yield daemon, simulator
+    async with Simulator() as simulator, DaemonProcess(config_of(simulator)) as daemon:
+        yield daemon, simulator
 
 
 @pytest.fixture

@@ -339,6 +339,31 @@ async def test_a_thread_that_hangs_does_not_hold_it_up(simulator: Simulator, tmp
         assert left_behind(daemon) == []
 
 
+async def test_it_outlives_whoever_read_what_it_prints(place: DaemonProcess) -> None:
+    """A terminal that was closed, a pipe into a program that has ended."""
+    process = await asyncio.create_subprocess_exec(
+        *place.command("--log-level", "debug"),
+        env=place.env,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    while b"listens on" not in await process.stderr.readline():
+        pass
+    peer = await Peer.connect(place.socket)
+    for file in (1, 2):
+        process._transport.get_pipe_transport(file).close()  # type: ignore[attr-defined]
+    async with peer:
+        await peer.initialize()
+        check_stream(await peer.call("model/stream", {"model": "openai:sim-text", "messages": "Hello"}), "end_turn")
+        assert (await peer.call("config/reload")).ok()["applied"] is True
+    process.terminate()
+    async with asyncio.timeout(5):
+        assert await process.wait() == 0
+    assert left_behind(place) == []
+
+
 # ---- kill -9
 
 

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from modeld.simulator import Simulator
-
 from tests.harness.daemon import DaemonProcess, models_yaml
+
+from modeld.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
 FOLDER = Path(__file__).parents[1] / "node"

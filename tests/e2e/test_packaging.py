@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ONLINE = not os.environ.get("MODELD_TEST_OFFLINE")
-pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(not ONLINE, reason="MODELD_TEST_OFFLINE is set; this installs packages")]
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not ONLINE, reason="MODELD_TEST_OFFLINE is set; this installs packages"),
+]
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -35,7 +38,8 @@ def test_a_wheel_from_the_sdist_works(tmp_path: Path) -> None:
     data = zipfile.ZipFile(wheel).namelist()
     assert "modeld/providers/catalog/models.json" in data
     assert "modeld_client/py.typed" in data
-    assert not [name for name in tarfile.open(sdist).getnames() if "/tests/" in name or "node_modules" in name]
+    with tarfile.open(sdist) as archive:
+        assert not [name for name in archive.getnames() if "/tests/" in name or "node_modules" in name]
     run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, cwd=tmp_path)
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from modeld.simulator import Simulator
-
 from tests.e2e.conftest import World
 from tests.harness.daemon import DaemonProcess, models_yaml
 from tests.harness.peer import Peer, Reply
+
+from modeld.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
 THROTTLED = "sim-fault-throttle-8"

@@ -171,7 +171,7 @@ async def test_a_key_that_the_provider_echoes(tmp_path: Path, wire: str, capfd: 
         assert await recorded("--adapter", wire, "-m", f"{wire}:sim-fault-echo_key", "Hello") == 1
     (cassette,) = read_cassettes(tmp_path / "cassettes")
     assert cassette.response.status >= 400
-    assert b"[redacted]" in cassette.body
+    assert b"[redacted]" in cassette.body or b"*" * 16 in cassette.body
     assert KEY not in everything_in(tmp_path / "cassettes") + "".join(capfd.readouterr())
 
 

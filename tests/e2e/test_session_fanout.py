@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from modeld.simulator import Simulator
-
 from tests.e2e.conftest import World
 from tests.harness.checks import text_of
 from tests.harness.daemon import DaemonProcess, models_yaml
 from tests.harness.peer import Message, Peer
 from tests.harness.sessions import begin_turn, create, messages_of, session_events, turn
+
+from modeld.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,6 @@ import time
 from typing import Any
 
 import pytest
-from modeld.simulator.script import Script, ToolCallStep
-
 from tests.e2e.conftest import MODELS, WIRES, World
 from tests.harness.checks import check_stream, text_of
 from tests.harness.daemon import DaemonProcess, models_yaml
@@ -24,6 +22,8 @@ from tests.harness.sessions import (
     turn,
     wire_pairs,
 )
+
+from modeld.simulator.script import Script, ToolCallStep
 
 pytestmark = pytest.mark.anyio
 

@@ -1,5 +1,6 @@
 """What must hold of every stream, whatever happened to it."""
 
+import itertools
 import json
 from typing import Any
 
@@ -25,7 +26,7 @@ def check_stream(reply: Reply, stop_reason: str | None = None) -> list[dict[str,
     assert kinds[-1] == "message.complete"
     assert kinds.count("message.complete") == 1
     cursors = [event["cursor"] for event in reply.events]
-    assert all(later > earlier for earlier, later in zip(cursors, cursors[1:], strict=False))
+    assert all(later > earlier for earlier, later in itertools.pairwise(cursors))
     indexes = [event["content_block_index"] for event in inner if "content_block_index" in event]
     assert indexes == sorted(indexes)
     assert len({event["message_id"] for event in inner}) == 1

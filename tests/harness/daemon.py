@@ -149,6 +149,12 @@ class DaemonProcess:
             stderr=asyncio.subprocess.PIPE,
             env=self.env,
         )
-        async with asyncio.timeout(timeout_s):
-            out, err = await process.communicate(stdin)
+        try:
+            async with asyncio.timeout(timeout_s):
+                out, err = await process.communicate(stdin)
+        except BaseException:  # a command that doesn't end must not outlive its test
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            raise
         return process.returncode or 0, out.decode(), err.decode()

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import jsonschema
+
 from modeld_protocol.methods import METHODS, NOTIFICATIONS
 from modeld_protocol.schema import documents
 

@@ -40,12 +40,16 @@ async def daemon(simulator: Simulator) -> AsyncIterator[DaemonProcess]:
 
 
 async def ask(peer: Peer, simulator: Simulator, wire: str, lane: int, offset: int | None) -> Any:
-    """The reply to a stream that is cut after `offset` bytes, whole where that is None. Nothing at all (0 bytes) may be sent again:
-    on a used connection it is how a server closes one that was idle."""
+    """The reply to a stream that is cut after `offset` bytes, whole where that is None. A cut behind a whole answer may hit the
+    next request on that connection, which the provider then never sees: it is sent again, as a client without retries would."""
     fault = None if offset is None else f"cut_at_byte-{offset}"
     simulator.push(Script(STEPS, fault=fault), model=f"sim-text+{lane}")
     params = {"model": f"{wire}:sim-text+{lane}", "messages": "Hello", "tools": TOOLS}
-    return await peer.call("model/stream", params, timeout_s=30)
+    seen = simulator.stats()["requests"]
+    reply = await peer.call("model/stream", params, timeout_s=30)
+    if reply.error is not None and simulator.stats()["requests"] == seen:
+        reply = await peer.call("model/stream", params, timeout_s=30)
+    return reply
 
 
 def check_cut(reply: Any, whole: list[dict[str, Any]], wire: str, offset: int) -> str:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modeld.config.schema import AdapterConfig, Config, ModelConfig
 from modeld.providers.cache_care import CODE, Difference, Sent, first_difference, lost_prefix, sent_of
 from modeld.providers.catalog import all_rows, wire_of

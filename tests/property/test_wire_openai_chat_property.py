@@ -7,9 +7,12 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from openai.types.chat import completion_create_params as sdk
 from pydantic import TypeAdapter
+from tests.harness.chat_wire import PROVIDERS
+from tests.harness.chat_wire import spec as relative
 from tests.strategies import requests
 
 from modeld.providers.assembler import Assembler
+from modeld.providers.catalog import models_of
 from modeld.providers.failure import ProviderFailure
 from modeld.providers.spec import ModelSpec, Quirks
 from modeld.providers.wire.contract import Encoded
@@ -19,6 +22,7 @@ from modeld_protocol.events import MessageStart, TextDelta, ThinkingDelta, ToolU
 from modeld_protocol.model import Capabilities, ModelLimits
 from modeld_protocol.request import CanonicalRequest
 
+NONE = Quirks()
 STREAMED = TypeAdapter(sdk.CompletionCreateParamsStreaming)
 EFFORTS = st.sampled_from([(), ("none", "low", "high"), ("minimal", "low", "medium", "high"), ("low", "max")])
 QUIRKS = st.builds(
@@ -110,6 +114,31 @@ def check_pairing(messages: list[dict[str, Any]]) -> None:
     assert open_calls == []
 
 
+RELATIVES = [(name, model.name) for name in PROVIDERS for model in models_of(name)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(requests(), st.sampled_from(RELATIVES), st.booleans())
+def test_any_request_has_one_encoding_at_every_relative(request: CanonicalRequest, model: tuple[str, str], stream: bool) -> None:
+    first, second = (at_relative(said(request), model, stream) for _ in range(2))
+    if isinstance(first, ProviderFailure):
+        assert isinstance(second, ProviderFailure)
+        assert (first.error_class, first.message) == (second.error_class, second.message)
+        assert first.error_class == "capability_mismatch"
+        assert "; " in first.message
+        return
+    assert first == second
+    assert all(warning.path for warning in first.warnings)
+    check_pairing(json.loads(first.body)["messages"])
+
+
+def at_relative(request: CanonicalRequest, model: tuple[str, str], stream: bool) -> Encoded | ProviderFailure:
+    try:
+        return WIRE.encode(request, relative(*model), stream=stream)
+    except ProviderFailure as failure:
+        return failure
+
+
 @settings(max_examples=60, deadline=None)
 @given(requests(), requests())
 def test_what_was_sent_stays_when_the_history_grows(request: CanonicalRequest, more: CanonicalRequest) -> None:
@@ -130,7 +159,15 @@ def test_what_was_sent_stays_when_the_history_grows(request: CanonicalRequest, m
 
 # ---- streams
 
-WORDS = st.sampled_from(["", "a", "bc", " ", "\ud83d", "<think>"]) | st.none()
+WORDS = st.sampled_from(["", "a", "bc", " ", "\ud83d", "<think>", "<th", "ink>", "</th", "</think>"]) | st.none()
+READS = st.builds(
+    Quirks,
+    think_tags=st.booleans(),
+    reasoning_history=st.sampled_from(["omit", "provider"]),
+    reasoning_snapshots=st.booleans(),
+    reports_cost=st.booleans(),
+    end_marker=st.booleans(),
+)
 FRAGMENTS = st.sampled_from(["", "{", "}", "{}", '{"a":', "1}", "null", "[1]", '"\\ud83d"', None, {"a": 1}, 3])
 ODD: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
@@ -155,6 +192,17 @@ PARTS = st.fixed_dictionaries(
         "function": mostly(FUNCTIONS),
     },
 )
+DETAILS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["reasoning.text", "reasoning.summary", "reasoning.encrypted", "whim"])},
+    optional={
+        "text": mostly(WORDS),
+        "summary": mostly(WORDS),
+        "data": mostly(WORDS),
+        "signature": mostly(WORDS),
+        "index": st.sampled_from([0, 1, None]),
+        "id": st.sampled_from(["r", None]),
+    },
+)
 DELTAS = st.fixed_dictionaries(
     {},
     optional={
@@ -162,7 +210,8 @@ DELTAS = st.fixed_dictionaries(
         "reasoning_content": mostly(WORDS),
         "reasoning": mostly(WORDS),
         "refusal": mostly(WORDS),
-        "reasoning_details": mostly(st.lists(ODD, max_size=2)),
+        "reasoning_details": mostly(st.lists(mostly(DETAILS), max_size=2)),
+        "encrypted_content": mostly(WORDS),
         "tool_calls": mostly(st.lists(PARTS, max_size=3)),
         "function_call": mostly(FUNCTIONS),
     },
@@ -246,9 +295,9 @@ def check_stream(assembler: Assembler) -> None:
     assert {at: text for at, text in texts.items() if text} == {at: text for at, text in kept.items() if text}
 
 
-def play(frames: list[tuple[str, bytes]]) -> tuple[Assembler, ProviderFailure | None]:
-    assembler = Assembler("msg_1", "openai:m", "openai")
-    decoder = WIRE.stream_decoder(assembler, spec(Quirks()))
+def play(frames: list[tuple[str, bytes]], quirks: Quirks = NONE) -> tuple[Assembler, ProviderFailure | None]:
+    assembler = Assembler("msg_1", "openai:m", "openai", quirks=quirks)
+    decoder = WIRE.stream_decoder(assembler, spec(quirks))
     try:
         for name, data in frames:
             assert isinstance(decoder.feed(name, data), bool)
@@ -285,9 +334,13 @@ def test_odd_but_plain_streams_are_whole(chunks: list[dict[str, Any]], marked: b
 
 
 @settings(max_examples=250, deadline=None)
-@given(st.lists(PLAIN_CHUNKS.map(lambda chunk: ("", json.dumps(chunk).encode())), max_size=4), st.lists(FRAMES, max_size=4))
-def test_any_frames_keep_the_promises_and_fail_in_one_way(good: list[tuple[str, bytes]], odd: list[tuple[str, bytes]]) -> None:
-    assembler, failure = play([*good, *odd])
+@given(
+    st.lists(PLAIN_CHUNKS.map(lambda chunk: ("", json.dumps(chunk).encode())), max_size=4), st.lists(FRAMES, max_size=4), READS
+)
+def test_any_frames_keep_the_promises_and_fail_in_one_way(
+    good: list[tuple[str, bytes]], odd: list[tuple[str, bytes]], quirks: Quirks
+) -> None:
+    assembler, failure = play([*good, *odd], quirks)
     assert failure is None or "; " in failure.message
     event("whole" if failure is None else failure.error_class)
     check_stream(assembler)
@@ -300,10 +353,11 @@ def test_any_frames_keep_the_promises_and_fail_in_one_way(good: list[tuple[str, 
         CHUNKS.map(lambda chunk: json.dumps(chunk).encode()),
         ODD.map(lambda value: json.dumps(value).encode()),
         st.binary(max_size=40),
-    )
+    ),
+    READS,
 )
-def test_any_body_is_an_answer_or_a_failure(body: bytes) -> None:
-    assembler = Assembler("msg_1", "openai:m", "openai")
+def test_any_body_is_an_answer_or_a_failure(body: bytes, quirks: Quirks) -> None:
+    assembler = Assembler("msg_1", "openai:m", "openai", quirks=quirks)
     error_class = None
     try:
         WIRE.decode(body, assembler)

@@ -17,6 +17,7 @@ import pytest
 from tests.harness.served import Served, serve
 
 from modeld.server.forward import EXIT_CONNECTION_LOST, EXIT_NO_DAEMON, LifecycleWatch
+from modeld_protocol.errors import ErrorData
 
 pytestmark = pytest.mark.anyio
 
@@ -231,6 +232,7 @@ async def test_no_daemon_to_be_had(tmp_path: Path) -> None:
     error = json.loads(body)["error"]
     assert error["code"] == -32803
     assert error["data"]["reason"] == "no_daemon"
+    assert set(ErrorData.__struct_fields__) <= set(error["data"])
     assert "chmod 700" in error["message"]
 
 

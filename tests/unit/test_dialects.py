@@ -267,8 +267,6 @@ def test_tools_go_into_the_prompt(dialect: str) -> None:
     ("choice", "words", "warned"),
     [
         ({"type": "auto"}, "", ["tools"]),
-        ({"type": "required"}, "You must call at least one of the tools in your next answer.", ["tools", "tool_choice"]),
-        ({"type": "tool", "name": "weather"}, "You must call the tool weather in your next answer.", ["tools", "tool_choice"]),
         ({"type": "auto", "parallel": False}, "Call at most one tool in each answer.", ["tools"]),
     ],
 )

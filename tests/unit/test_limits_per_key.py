@@ -4,11 +4,12 @@ import asyncio
 from math import inf
 
 import pytest
+
 from modeld.clock import SYSTEM
 from modeld.credentials.secret import Credential, Secret
 from modeld.providers.key_queue import KeyQueue, KeyQueues, Slot
-from modeld.providers.wire.rate_headers import low_limits
 from modeld.providers.limits_per_key import CAUTION_S, PLENTY, KeyLimits, Reading
+from modeld.providers.wire.rate_headers import low_limits
 from modeld.upstream.contract import Origin
 
 NOW = 1_000.0

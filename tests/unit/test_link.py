@@ -1,6 +1,7 @@
 """An adapter's way out: paths below a base URL, headers of two sides."""
 
 import pytest
+
 from modeld.providers.link import merged_headers, path_below
 
 PATHS = [

@@ -52,6 +52,16 @@ MISMATCHES: list[tuple[str, dict[str, Any], CanonicalRequest]] = [
     ("tools", {"tools": False}, request(ToolResultBlock("tu_1", "3"))),
     ("forced_tool_choice", {"forced_tool_choice": False}, request(tools=[Tool("add")], tool_choice=ToolChoice("required"))),
     ("forced_tool_choice", {"forced_tool_choice": False}, request(tools=[Tool("add")], tool_choice=ToolChoice("tool", "add"))),
+    (
+        "tool_choices",
+        {"tool_choices": ["auto", "tool"]},
+        request(tools=[Tool("a"), Tool("b")], tool_choice=ToolChoice("required")),
+    ),
+    ("stop_sequences", {"stop_sequences": False}, request(stop_sequences=["x"])),
+    ("image_sources", {"image_sources": ["base64"]}, request(ImageBlock(UrlSource("https://example.org/a")))),
+    ("image_media_types", {"image_media_types": ["image/png"]}, request(ImageBlock(UrlSource("data:image/bmp;base64,aGk=")))),
+    ("audio_media_types", {"audio_media_types": ["audio/wav"]}, request(AudioBlock(Base64Source("aGk="), "audio/flac"))),
+    ("file_sources", {"file_sources": ["url"]}, request(FileBlock(FileIdSource("file_1")))),
     ("json_object", {"json_object": False}, request(response_format=ResponseFormat("json_object"))),
     ("structured_output", {"structured_output": False}, request(response_format=ResponseFormat("json_schema", schema=SCHEMA))),
     ("thinking", {"thinking": False}, request(thinking=Thinking("on"))),
@@ -115,7 +125,10 @@ def test_a_request_that_contradicts_itself_is_invalid_on_every_model(says: str, 
         ({"efforts": ["low"]}, request(thinking=Thinking("on", effort="max"))),
         ({"structured_output": False, "json_object": False}, request(response_format=ResponseFormat("text"))),
         ({"streaming": False}, request()),
-        ({"sampling": False, "stop_sequences": False}, request(temperature=1, stop_sequences=["x"], max_output_tokens=10**9)),
+        ({"sampling": False}, request(temperature=1, max_output_tokens=10**9)),
+        ({"tool_choices": ["auto", "tool"]}, request(tools=[Tool("add")], tool_choice=ToolChoice("required"))),
+        ({"image_media_types": ["image/png"]}, request(ImageBlock(UrlSource("data:image/png;base64,aGk=")))),
+        ({"file_media_types": ["text/*"]}, request(FileBlock(Base64Source("aGk="), "text/markdown"))),
         ({"images": False}, request(TextBlock("see"), ThinkingBlock("hm"))),
         ({"tool_result_media": False}, request(CALL, result(TextBlock("see")))),
         ({"image_media_types": ["image/jpeg"]}, request(ImageBlock(UrlSource("https://example.org/a"), "image/png"))),
@@ -157,12 +170,14 @@ def test_the_place_is_named() -> None:
 )
 def test_a_result_without_its_call_is_refused(messages: Any, place: str | None) -> None:
     if place is None:
-        validate_history(messages)
+        validate_history(CanonicalRequest(messages))
         return
     with pytest.raises(ProviderFailure) as caught:
-        validate_history(messages)
+        validate_history(CanonicalRequest(messages))
     assert caught.value.error_class == "invalid_request"
     assert caught.value.message.startswith(f"{place}: the tool result answers tu_")
+    held = {"any-type": {"previous_response_id": "resp_1"}}  # the call may be in what the provider holds
+    validate_history(CanonicalRequest(messages, provider_options=held))
 
 
 @pytest.mark.parametrize("content", ["some words", [TextBlock("some words")]])
@@ -173,7 +188,7 @@ def test_long_histories_are_checked_in_passing(content: Any) -> None:
     def once_s() -> float:
         start = time.perf_counter()
         check(asked, model)
-        validate_history(asked.messages)
+        validate_history(asked)
         return time.perf_counter() - start
 
     assert min(once_s() for _ in range(50)) < 300e-6  # ten times what it takes, for slow machines

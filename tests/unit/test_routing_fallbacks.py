@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+
 from modeld.config.schema import AdapterConfig, Config, ModelConfig
 from modeld.routing.fallbacks import fallbacks_of
 from modeld.routing.registry import build_registry

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modeld.server.stream_encoder import StreamEncoder
 from modeld.sessions.fanout import Journal, Ring, skip_frames
 from modeld_protocol.events import StreamEvent, StreamGap, TextDelta
 from modeld_protocol.framing import FrameDecoder, frame
-import msgspec
 
 
 class Line:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modeld.providers.spec import ModelSpec, Quirks
 from modeld.sessions.forks import count_until, fork_points
 from modeld.sessions.history import UNANSWERED, Pairing, closing_message, kept_of_partial, problems_of, with_ids

@@ -279,7 +279,7 @@ FIELDS: dict[str, tuple[dict[str, Any], Quirks, dict[str, Any], list[str]]] = {
         {"thinking": {"mode": "on", "effort": "low"}},
         BUDGET,
         {"thinking": {"type": "enabled", "budget_tokens": 4096}},
-        [],
+        ["thinking.effort"],
     ),
     "a budget too small": (
         {"thinking": {"mode": "on", "budget_tokens": 5}},

@@ -207,11 +207,6 @@ WARNED: dict[str, tuple[dict[str, Any], list[tuple[str, str]], dict[str, Any]]] 
         [("content_dropped", "messages[0].content[0]")],
         {},
     ),
-    "a forced choice": (
-        {"tools": [WEATHER], "tool_choice": {"type": "required"}},
-        [("parameter_adjusted", "tool_choice")],
-        {"tools": [FUNCTION]},
-    ),
     "one call at a time": (
         {"tools": [WEATHER], "tool_choice": {"type": "auto", "parallel": False}},
         [("parameter_ignored", "tool_choice.parallel")],
@@ -310,14 +305,13 @@ def test_the_window_that_prompts_are_cut_to(options: dict[str, Any], limit: int 
 @pytest.mark.parametrize(
     ("thinking", "think", "warned"),
     [
-        ({"mode": "off"}, False, ["thinking.mode"]),
         ({"mode": "on"}, True, []),
+        ({"mode": "off"}, False, ["thinking.mode"]),
         ({"mode": "on", "effort": "max"}, "high", ["thinking.effort"]),
     ],
 )
 def test_a_model_that_always_thinks(thinking: dict[str, Any], think: bool | str, warned: list[str]) -> None:
     model = spec("gpt-oss:20b")
-    assert not model.capabilities.thinking_off
     check(asked({"thinking": thinking}), model)
     assert sent({"thinking": thinking}, model) == {"think": think}
     assert [path for _, path in codes(encode({"thinking": thinking}, model))] == warned
@@ -354,6 +348,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("invalid_request", {"messages": [user(call(1))]}, "assistant message"),
     ("invalid_request", {"messages": [{"role": "assistant", "content": [result(1, "x")]}]}, "tool or user message"),
     ("invalid_request", {"tool_choice": {"type": "required"}}, "needs tools"),
+    ("capability_mismatch", {"tools": [WEATHER], "tool_choice": {"type": "required"}}, "use tool_choice auto"),
     ("invalid_request", {"response_format": {"type": "json_schema"}}, "schema is missing"),
     ("invalid_request", {"provider_options": {"ollama": {"num_ctx": 0}}}, "provider_options.ollama.num_ctx"),
     ("invalid_request", {"provider_options": {"ollama": {"num_cxt": 1}}}, "num_ctx"),
@@ -396,7 +391,9 @@ def test_images_go_where_they_may_be_read(name: str) -> None:
 def test_tools_of_models_without_go_as_text(name: str) -> None:
     model = spec(name)
     assert model.quirks.tool_dialect == "tagged"
-    check(asked({"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "weather"}}), model)
+    check(asked({"tools": [WEATHER]}), model)
+    with pytest.raises(ProviderFailure, match="forced_tool_choice"):
+        check(asked({"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "weather"}}), model)
 
 
 def test_the_row_is_free_and_needs_no_key() -> None:

@@ -71,6 +71,7 @@ CLASSES: list[tuple[int, Any, str]] = [
     (400, nested(code="misalignment_policy_violation"), "content_filter"),
     (400, nested("x", code="content_filter", innererror={"code": "ResponsibleAIPolicyViolation"}), "content_filter"),
     (400, nested(code="data_inspection_failed"), "content_filter"),
+    (400, nested("Content Exists Risk", type="invalid_request_error"), "content_filter"),
     (400, nested(code="1301"), "content_filter"),
     (403, nested("Content violates usage guidelines."), "content_filter"),
     (404, nested("The model `gpt-3.5-x` does not exist", code="model_not_found"), "model_not_found"),

@@ -1,6 +1,7 @@
 """Recorded traffic through the Chat Completions wire, with the vendor's own SDK as the second opinion."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,18 @@ import openai
 import pytest
 
 from modeld.providers.assembler import Assembler
+from modeld.providers.catalog import facts_of, row_of
 from modeld.providers.failure import ProviderFailure
-from modeld.providers.spec import ModelSpec
+from modeld.providers.spec import ModelSpec, Quirks
 from modeld.providers.wire.openai_chat import WIRE
 from modeld.upstream.sse import SseDecoder
-from modeld_protocol.content import RefusalBlock, TextBlock, ToolUseBlock
+from modeld_protocol.content import RefusalBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from modeld_protocol.events import MessageStart, TextDelta, ToolUseEnd, ToolUseInputDelta, ToolUseStart
 from modeld_protocol.model import Capabilities, ModelLimits
 
 ROOT = Path(__file__).parents[3] / "shared" / "recorded"
 DIALECTS = ("openai-chat", "deepseek", "qwen", "glm", "kimi", "minimax", "openrouter", "groq", "cerebras", "ollama-openai")
-MODEL = ModelSpec("openai:m", "openai", "openai", "openai_chat", "m", Capabilities(), ModelLimits())
+TYPES = {"openai-chat": "openai", "ollama-openai": "openai-compatible"}
 IN_BAND = {"openrouter/01", "openrouter/05", "openrouter/15", "groq/02"}
 """Errors inside of a 200."""
 
@@ -34,6 +36,7 @@ class Recording(msgspec.Struct):
     headers: dict[str, str]
     body: bytes
     streamed: bool
+    quirks: Quirks
 
     @property
     def short(self) -> str:
@@ -50,7 +53,16 @@ def _recordings() -> Iterator[Recording]:
             response = raw["response"]
             headers = {str(name).lower(): str(value) for name, value in (response.get("headers") or {}).items()}
             streamed = response["body"].lstrip().startswith(("data:", ":", "event:"))
-            yield Recording(raw["id"], response["status"], headers, response["body"].encode(), streamed)
+            body = response["body"].encode()
+            yield Recording(raw["id"], response["status"], headers, body, streamed, _quirks(dialect, raw))
+
+
+def _quirks(dialect: str, raw: dict[str, Any]) -> Quirks:
+    """Those of the model that was asked, as the catalog knows it."""
+    request = (raw.get("request") or {}).get("body") or {}
+    model = re.search(r'"model": ?"([^"]+)"', raw["response"]["body"])
+    name = request.get("model") if isinstance(request, dict) else None
+    return facts_of(row_of(TYPES.get(dialect, dialect)), name or (model.group(1) if model else "m")).quirks
 
 
 RECORDINGS = list(_recordings())
@@ -65,14 +77,18 @@ def each(recordings: list[Recording]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("recording", recordings, ids=[recording.id for recording in recordings])
 
 
-def played(recording: Recording, size: int | None = None) -> tuple[Assembler, ProviderFailure | None]:
-    """The answer, its body cut into pieces of `size` bytes."""
-    assembler = Assembler("msg_1", "openai:m", "openai")
+def played(
+    recording: Recording, size: int | None = None, quirks: Quirks | None = None
+) -> tuple[Assembler, ProviderFailure | None]:
+    """The answer, its body cut into pieces of `size` bytes; read as the recorded model's, unless told otherwise."""
+    quirks = recording.quirks if quirks is None else quirks
+    assembler = Assembler("msg_1", "openai:m", "openai", quirks=quirks)
+    model = ModelSpec("openai:m", "openai", "openai", "openai_chat", "m", Capabilities(), ModelLimits(), quirks)
     try:
         if not recording.streamed:
             WIRE.decode(recording.body, assembler)
         else:
-            frames, decoder = SseDecoder(), WIRE.stream_decoder(assembler, MODEL)
+            frames, decoder = SseDecoder(), WIRE.stream_decoder(assembler, model)
             size = size or len(recording.body)
             pieces = [recording.body[at : at + size] for at in range(0, len(recording.body), size)]
             for found in [*map(frames.feed, pieces), frames.end()]:
@@ -127,6 +143,19 @@ def test_deltas_are_the_content(recording: Recording) -> None:
             fragments = [e.partial_json for e in events if isinstance(e, ToolUseInputDelta) and e.tool_use_id == block.id]
             assert block.input == ended[block.id]
             assert _parsed("".join(fragments)) == block.input
+
+
+@each(GOOD)
+def test_reasoning_is_kept_for_the_provider_that_wants_it_back(recording: Recording) -> None:
+    assembler, _ = played(recording)
+    thoughts = [block for block in assembler.content if isinstance(block, ThinkingBlock)]
+    kept = recording.quirks.reasoning_history == "provider"
+    assert all((block.provider_raw is not None) == kept for block in thoughts)
+    states = re.findall(rb'"(?:data|signature|encrypted_content)": ?"([^"]+)"', recording.body)
+    found = json.dumps([block.provider_raw for block in thoughts])
+    assert not kept or all(state.decode() in found for state in states)
+    if recording.quirks.think_tags:
+        assert not any("<think>" in block.text for block in assembler.content if isinstance(block, TextBlock))
 
 
 # ---- against the SDK
@@ -189,7 +218,7 @@ def _parsed(arguments: str) -> Any:
 
 @each(GOOD)
 def test_the_sdk_reads_the_same(recording: Recording) -> None:
-    assembler, _ = played(recording)
+    assembler, _ = played(recording, quirks=Quirks())
     wanted = sdk(recording)
     content = assembler.content
     assert "".join(block.text for block in content if isinstance(block, TextBlock)) == wanted["text"]

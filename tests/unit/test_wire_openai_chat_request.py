@@ -443,11 +443,10 @@ def test_tools(tool: dict[str, Any], wanted: dict[str, Any]) -> None:
             {"tool_choice": {"type": "function", "function": {"name": "weather"}}},
             [],
         ),
-        ({"type": "required"}, Quirks(forced_tool_choice=False), {"tool_choice": "auto"}, ["parameter_adjusted"]),
         (
             {"type": "required"},
-            Quirks(thinking_default_on=True, forced_tool_choice_with_thinking=False),
-            {"tool_choice": "auto"},
+            Quirks(thinking="effort", thinking_default_on=True, forced_tool_choice_with_thinking=False),
+            {"tool_choice": "required", "reasoning_effort": "none"},
             ["parameter_adjusted"],
         ),
     ],

@@ -500,8 +500,6 @@ TOOLS: list[tuple[str, dict[str, Any], Quirks, dict[str, Any], list[str]]] = [
     ("any", {"tool_choice": {"type": "required"}}, NONE, {"tool_choice": "required"}, []),
     ("one", {"tool_choice": {"type": "tool", "name": "weather"}}, NONE,
      {"tool_choice": {"type": "function", "name": "weather"}}, []),
-    ("a model that can't be made to", {"tool_choice": {"type": "required"}},
-     msgspec.structs.replace(NONE, forced_tool_choice=False), {"tool_choice": "auto"}, ["parameter_adjusted"]),
 ]  # fmt: skip
 
 

@@ -107,6 +107,7 @@ async def _isolated(settings: app.Options, source: ConfigSource, redactor: Redac
     daemon = app.Daemon(settings, source, os.environ, redactor)
     _say_what_is_written(settings)
     app.handle_signals(daemon)
+    app.quiet_collector()
     serving = asyncio.create_task(daemon.serve())
     code = await serve_stdio(daemon.router, daemon.identity, output, on_made=daemon.listener.connections.add)
     daemon.stop(force=True)
@@ -126,7 +127,6 @@ async def _end_tasks() -> None:
 
 def _leave(code: int) -> NoReturn:
     """End without waiting for threads: one that hangs in a name look-up or a locked keyring can't be ended otherwise."""
-    sys.stderr.flush()
     os._exit(code)
 
 

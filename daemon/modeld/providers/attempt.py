@@ -157,8 +157,7 @@ class Attempt:
             if not (usage.input_tokens or usage.cached_input_tokens or usage.cache_creation_input_tokens):
                 params = TokenCountParams(request.messages, system_prompt=request.system_prompt, tools=request.tools)
                 usage.input_tokens = estimate_input_tokens(params, scale)
-            if cut_short or not usage.output_tokens:
-                usage.output_tokens = max(usage.output_tokens, estimate_output_tokens(assembler.content, scale))
+            usage.output_tokens = max(usage.output_tokens, estimate_output_tokens(assembler.content, scale))
             assembler.warn("usage_estimated", "the provider reported no final usage; token counts are a local estimate")
         usage.total_tokens = (
             usage.input_tokens + usage.output_tokens + usage.cached_input_tokens + usage.cache_creation_input_tokens

@@ -19,7 +19,9 @@ class Consumer(Protocol):
     """Where a stream's events go, and how fast it can take them."""
 
     @property
-    def writable(self) -> bool: ...
+    def writable(self) -> bool:
+        """Whether the consumer takes more events now without buffering them."""
+        ...
 
     def emit(self, events: list[Event]) -> None:
         """Take a batch of events, in order, now. Never blocks, never awaits."""

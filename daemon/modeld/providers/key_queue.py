@@ -11,8 +11,8 @@ from math import inf
 from .. import limits
 from ..clock import Clock
 from ..credentials.secret import Credential
-from .limits_per_key import KeyLimits
 from ..upstream.contract import Origin
+from .limits_per_key import KeyLimits
 from .wire.rate_headers import low_limits
 
 _Place = asyncio.Future["Slot"]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TypeVar
 
 import msgspec
@@ -42,7 +43,7 @@ class Link:
         self,
         name: str,
         endpoint: Endpoint,
-        wire: Wire,
+        load_wire: Callable[[], Wire],
         transport: Transport,
         credentials: CredentialSource,
         clock: Clock,
@@ -50,11 +51,16 @@ class Link:
     ) -> None:
         self.name = name
         self.endpoint = endpoint
-        self.wire = wire
+        self._load_wire = load_wire
         self.transport = transport
         self.credentials = credentials
         self.clock = clock
         self.redactor = redactor
+
+    @cached_property
+    def wire(self) -> Wire:
+        """The provider's wire, whose module is imported when it is first asked for."""
+        return self._load_wire()
 
     async def open(self, encoded: Encoded, credential: Credential | None, timeout_s: float, *, stream: bool) -> Exchange:
         """Send one request and wait for the head of its answer. Raises ProviderFailure."""

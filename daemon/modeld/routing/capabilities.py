@@ -1,8 +1,8 @@
 """Refuses, before anything is sent, what a model can't do or no provider would take. Pure.
 
 What a wire mends with a warning passes: a limit above the model's, sampling parameters, an effort level that the model lacks (the
-nearest is sent), a budget in place of an effort, adaptive thinking where there is none, a switch for thinking that the provider
-ignores, a choice of tools that is put into words.
+nearest is sent), a budget in place of an effort, adaptive thinking where there is none, wishes for the cache. `Capabilities` says
+which of its fields refuse.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +17,7 @@ from modeld_protocol.content import (
     ImageBlock,
     Message,
     ResultBlock,
+    Source,
     TextBlock,
     ToolResultBlock,
     ToolUseBlock,
@@ -26,11 +27,12 @@ from modeld_protocol.request import CanonicalRequest, Thinking, ToolChoice
 from ..providers.failure import ProviderFailure
 from ..providers.spec import ModelSpec
 from ..providers.tool_ids import PREFIX
+from ..providers.wire.media import parse_data_url, plain_media_type
 
-_MEDIA: dict[type, tuple[str, str]] = {
-    ImageBlock: ("images", "an image"),
-    AudioBlock: ("audio", "audio"),
-    FileBlock: ("files", "a file"),
+_MEDIA: dict[type, tuple[str, str, str]] = {
+    ImageBlock: ("images", "image", "an image"),
+    AudioBlock: ("audio", "audio", "audio"),
+    FileBlock: ("files", "file", "a file"),
 }
 _TOOL_BLOCKS = (ToolUseBlock, ToolResultBlock)
 
@@ -46,6 +48,8 @@ def check(request: CanonicalRequest, spec: ModelSpec, *, stream: bool = False) -
         _check_format(request, spec)
     if request.thinking is not None:
         _check_thinking(request.thinking, spec)
+    if request.stop_sequences and not spec.capabilities.stop_sequences:
+        _mismatch(spec, "stop_sequences", "it stops at none; leave them out, or cut its answer yourself")
     if stream and not spec.capabilities.streaming:
         _mismatch(spec, "streaming", "it doesn't stream; use model/complete")
     messages = request.messages
@@ -55,8 +59,16 @@ def check(request: CanonicalRequest, spec: ModelSpec, *, stream: bool = False) -
         _check_content(messages, spec)
 
 
-def validate_history(messages: str | Sequence[Message]) -> None:
-    """Raises ProviderFailure (`invalid_request`) where a tool result answers no call that comes before it."""
+_HELD_BY_PROVIDER = ("previous_response_id", "conversation")  # options that say where the earlier history is
+
+
+def validate_history(request: CanonicalRequest) -> None:
+    """Raises ProviderFailure (`invalid_request`) where a tool result answers no call that comes before it; a history that the
+    provider holds in part is the provider's to judge."""
+    options = request.provider_options or {}
+    if any(given.get(name) for given in options.values() for name in _HELD_BY_PROVIDER):
+        return
+    messages = request.messages
     if isinstance(messages, str) or ToolResultBlock not in _kinds(messages):
         return
     calls: set[str] = set()
@@ -89,8 +101,12 @@ def _check_tool_choice(request: CanonicalRequest, choice: ToolChoice, spec: Mode
     if choice.type == "tool" and all(tool.name != choice.name for tool in request.tools):
         names = ", ".join(tool.name for tool in request.tools[:8])
         _invalid("tool_choice", f"no tool is called {choice.name}; there are: {names}")
-    if not spec.capabilities.forced_tool_choice and spec.quirks.tool_dialect == "native":
+    able = spec.capabilities
+    if not able.forced_tool_choice:
         _mismatch(spec, "forced_tool_choice", "it can't be made to call a tool; use tool_choice auto and say so in the prompt")
+    if able.tool_choices and choice.type not in able.tool_choices and (len(request.tools) > 1 or "tool" not in able.tool_choices):
+        words = _either([word for word in able.tool_choices if word != "none"])
+        _mismatch(spec, "tool_choices", f"it has no tool_choice {choice.type}; use {words}, or give a single tool")
 
 
 # ---- output format
@@ -108,6 +124,8 @@ def _check_format(request: CanonicalRequest, spec: ModelSpec) -> None:
         _invalid("response_format", "type json_schema needs a `schema`")
     if not spec.capabilities.structured_output:
         _mismatch(spec, "structured_output", "it follows no schema; ask for JSON in the prompt, or choose a model that does")
+    if request.tools and not spec.capabilities.structured_output_with_tools:
+        _mismatch(spec, "structured_output_with_tools", "it takes tools or a schema, not both; make two requests of it")
 
 
 # ---- thinking
@@ -115,7 +133,7 @@ def _check_format(request: CanonicalRequest, spec: ModelSpec) -> None:
 
 def _check_thinking(thinking: Thinking, spec: ModelSpec) -> None:
     if thinking.mode == "off" or thinking.effort == "none":
-        if not (spec.capabilities.thinking_off or spec.quirks.thinking_off_ignored):
+        if not spec.capabilities.thinking_off:
             _mismatch(spec, "thinking_off", "its thinking can't be turned off; leave `thinking` out, or lower its effort")
     elif thinking.mode == "on" and not spec.capabilities.thinking:
         _mismatch(spec, "thinking", "it doesn't think; leave `thinking` out, or choose a model that does")
@@ -160,22 +178,42 @@ def _check_result(path: str, content: Sequence[ResultBlock], spec: ModelSpec) ->
         if type(block) not in _MEDIA:
             continue
         if not spec.capabilities.tool_result_media:
-            _, what = _MEDIA[type(block)]
+            what = _MEDIA[type(block)][2]
             _mismatch(spec, "tool_result_media", f"{path} holds {what}, and its tool results are text; describe it in words")
         _check_media(f"{path}.content[{number}]", block, spec)
 
 
 def _check_media(path: str, block: Block | ResultBlock, spec: ModelSpec) -> None:
     assert isinstance(block, ImageBlock | AudioBlock | FileBlock)
-    capability, what = _MEDIA[type(block)]
-    if not getattr(spec.capabilities, capability):
+    able = spec.capabilities
+    capability, medium, what = _MEDIA[type(block)]
+    if not getattr(able, capability):
         _mismatch(spec, capability, f"{path} holds {what}, which it doesn't take; leave it out, or choose a model that does")
-    if isinstance(block.source, FileIdSource) and not spec.capabilities.file_ids:
+    given, media_type = _given(block.source, block.media_type)
+    if given == "file_id" and not able.file_ids:
         _mismatch(spec, "file_ids", f"{path} names an uploaded file, which it can't read; send the content as base64")
-    types = spec.capabilities.image_media_types
-    inline = isinstance(block, ImageBlock) and isinstance(block.source, Base64Source)
-    if inline and types and block.media_type is not None and block.media_type not in types:
-        _mismatch(spec, "image_media_types", f"{path} is {block.media_type[:60]}; it reads {_either(types)}")
+    sources: list[str] = getattr(able, f"{medium}_sources")
+    if sources and given not in sources:
+        _mismatch(spec, f"{medium}_sources", f"{path} is given as {given}; it takes {what} as {_either(sources)}")
+    types: list[str] = getattr(able, f"{medium}_media_types")
+    if given == "base64" and types and media_type is not None and not _is_among(media_type, types):
+        _mismatch(spec, f"{medium}_media_types", f"{path} is {media_type[:60]}; it takes {_either(types)}")
+
+
+def _given(source: Source, media_type: str | None) -> tuple[str, str | None]:
+    """How media are given, and what they are said to be. A data: URL holds its content, and its type."""
+    if isinstance(source, FileIdSource):
+        return "file_id", plain_media_type(media_type)
+    if isinstance(source, Base64Source):
+        return "base64", plain_media_type(media_type)
+    inline = parse_data_url(source.url) if source.url[:5].lower() == "data:" else None
+    return (
+        ("url", plain_media_type(media_type)) if inline is None else ("base64", inline.media_type or plain_media_type(media_type))
+    )
+
+
+def _is_among(media_type: str, types: Sequence[str]) -> bool:
+    return media_type in types or f"{media_type.partition('/')[0]}/*" in types
 
 
 def _blocks_but_text(messages: Sequence[Message]) -> Iterator[tuple[int, int, Block]]:

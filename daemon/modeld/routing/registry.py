@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from modeld_protocol.model import ModelLimits, Pricing
+from modeld_protocol.model import Capabilities, ModelLimits, Pricing
 
 from ..config.schema import AdapterConfig, Config, ModelConfig
 from ..ledger.pricing import CONFIGURED
@@ -171,6 +171,12 @@ def _from_catalog(model: CatalogModel, adapter: AdapterConfig, aliases: tuple[st
         tier=model.tier,
         can_delegate=model.can_delegate,
     )
+
+
+def capabilities_of(adapter: AdapterConfig) -> Capabilities:
+    """What a model of which nothing else is known can do at this adapter: the provider's line of the capability matrix. Raises
+    ValueError as `build_registry`."""
+    return _facts(row_of(adapter.type), adapter, "").capabilities
 
 
 def _facts(row: ProviderRow, adapter: AdapterConfig, wire_name: str) -> ModelFacts:

@@ -21,7 +21,7 @@ PIECE_BYTES = 128 * 1024
 START_TIMEOUT_S = 8.0  # an editor gives up after ten
 ANSWER_WAIT_S = 0.5  # for a request that is on its way when no daemon can be had
 REQUEST_FAILED = -32803  # as in modeld_protocol.errors, which is too much to import here
-FIRST_ANSWER_S = 8.0  # to the first message, which a daemon that lives answers at once
+FIRST_ANSWER_S = 5.0  # to the first message, which a daemon that lives answers at once
 FINISH_S = 5.0  # for the daemon to answer what was asked before the input ended
 MAX_WATCHED_BYTES = 1024  # shutdown and exit are short; larger messages are passed on unread
 MAX_HEADER_BYTES = 4096
@@ -174,21 +174,38 @@ def forward(path: str, arguments: Sequence[str] = (), timeout_s: float = START_T
         return Forwarder(daemon).run()
 
 
+# The other fields of modeld_protocol.errors.ErrorData: a failed request has them all.
+_NO_DETAILS = dict.fromkeys(
+    (
+        "provider",
+        "model",
+        "provider_status",
+        "provider_message",
+        "retry_after_seconds",
+        "request_id",
+        "provider_request_id",
+        "partial",
+    )
+)
+
+
 def _answer_waiting_request(reason: str) -> None:
     """Tell the client too: its first request, usually `initialize`, gets a typed error. Editors show that, not stderr."""
     import json
     import select
+    from typing import cast
 
     try:
         if not select.select([0], [], [], ANSWER_WAIT_S)[0]:
             return
         head, _, body = os.read(0, PIECE_BYTES).partition(b"\r\n\r\n")
-        request = json.loads(body[: _content_length(head) or 0])
-        if not isinstance(request, dict) or not isinstance(request.get("id"), (int, str)):
+        request: object = json.loads(body[: _content_length(head) or 0])
+        rpc_id: object = cast("dict[str, object]", request).get("id") if isinstance(request, dict) else None
+        if not isinstance(rpc_id, (int, str)):
             return
-        data = {"error_class": "other", "message": reason, "retryable": True, "reason": "no_daemon"}
+        data = {**_NO_DETAILS, "error_class": "other", "message": reason, "retryable": True, "reason": "no_daemon"}
         error = {"code": REQUEST_FAILED, "message": reason, "data": data}
-        answer = json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}).encode()
+        answer = json.dumps({"jsonrpc": "2.0", "id": rpc_id, "error": error}).encode()
         os.write(1, b"Content-Length: %d\r\n\r\n%b" % (len(answer), answer))
     except (OSError, ValueError, RecursionError):  # nobody asked, or not in a way that can be answered
         return

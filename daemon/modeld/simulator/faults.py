@@ -396,6 +396,7 @@ FAULTS: dict[str, Fault] = {
         Fault("unprocessable", "422", _fail("unprocessable"), (_TIMES,)),
         Fault("quota", "quota or credit used up", _fail("quota"), (_TIMES,)),
         Fault("context_overflow", "400: the prompt is too long", _fail("context_overflow"), (_TIMES,)),
+        Fault("content_filter", "the prompt is stopped by the provider's filter", _fail("content_filter"), (_TIMES,)),
         Fault("html_502", "a gateway's HTML page", _html_502, (_TIMES,)),
         Fault("garbage_200", "status 200 and bytes that mean nothing", _garbage_200),
         Fault("empty_200", "status 200 and no body", _empty_200),

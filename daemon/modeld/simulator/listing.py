@@ -5,7 +5,7 @@ from typing import Any
 from .builtin import BUILTINS
 from .faults import FAULTS, Param, params_of
 from .script import Scenario
-from .wires import all_wires
+from .wires import all_wires, flavoured_wires
 
 CONFIG_MARK = "# Written by `modeld simulate`: a provider on this machine that answers from scripts."
 _BENCH = "bench-n<events>-s<characters per event>-d<delay us>-f<first delay us>-b<events per write>"
@@ -15,6 +15,9 @@ def list_data(scenario: Scenario) -> dict[str, Any]:
     """Scripts, faults and wires as data."""
     return {
         "wires": [{"name": wire.name, "title": wire.title} for wire in all_wires()],
+        "flavours": [
+            {"name": wire.name, "type": wire.adapter_type, "base_path": wire.example_base_path} for wire in flavoured_wires()
+        ],
         "scripts": [
             {"model": f"sim-{row.name}", "summary": row.summary, "number": row.number, "number_means": row.number_means}
             for row in BUILTINS.values()
@@ -46,6 +49,9 @@ def list_text(scenario: Scenario) -> str:
             "times is how many requests a fault hits before all is well (0: all). What follows a + in a model name only keeps",
             "the counts of two users apart.",
             *_columns(faults),
+            "",
+            "Relatives of Chat Completions, by the type of their adapter and their base URL's path:",
+            *_columns([(wire.adapter_type, wire.example_base_path) for wire in flavoured_wires()]),
             "",
             "Benchmarks, by model name:",
             f"  {_BENCH}",

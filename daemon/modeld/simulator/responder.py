@@ -15,7 +15,7 @@ from .meter import Meter
 from .plan import Answering, Plan, plan_answer, plan_rendered
 from .records import MAX_BODY_BYTES, RecordedRequest, Records
 from .script import Scenario
-from .wires import all_wires
+from .wires import all_wires, flavoured_wires
 from .wires.contract import Failure, Operation, Peek, Rendered, SimWire, Stamp, credential_of
 
 _BENCH_MARK = "bench-"
@@ -38,7 +38,7 @@ class Responder:
         self._reset = reset
         self._number = 0
         self._token = clock.token(4).hex()
-        self._wires = all_wires()
+        self._wires = (*all_wires(), *flavoured_wires())
         self._bench_plans: dict[tuple[str, Peek], Plan] = {}
 
     def answer(self, call: Call, headers: Sequence[tuple[str, str]]) -> tuple[Plan, RecordedRequest | None]:
@@ -138,6 +138,6 @@ class Responder:
         return plan
 
     def _unknown_route(self, call: Call) -> Plan:
-        spoken = ", ".join(wire.title for wire in self._wires)
+        spoken = ", ".join(wire.title for wire in all_wires())
         message = f"The simulator has no {call.method} {call.path}. It speaks {spoken}; check the base URL"
         return plan_rendered(Rendered(404, msgspec.json.encode({"error": {"type": "not_found_error", "message": message}})))

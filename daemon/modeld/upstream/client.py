@@ -11,6 +11,7 @@ from ..limits import MAX_STREAM_BYTES
 from .connection import Connection
 from .contract import Exchange, HttpRequest, Origin, UpstreamError
 from .dial import dial
+from .echo import KeyMask, key_to_mask
 from .headers import encode_head
 from .inflate import Inflater, inflater_for
 from .pool import Pool
@@ -36,18 +37,11 @@ class DirectTransport:
     async def open(self, request: HttpRequest, *, connect_timeout_s: float, head_timeout_s: float) -> Exchange:
         """Send and wait for the response head; see the contract."""
         head = encode_head(request)
-        connection = self._pool.take(request.origin)
-        if connection is not None:
-            try:
-                await connection.request(head, request.body, head_timeout_s)
-                return DirectExchange(connection, self._give_back)
-            except UpstreamError:
-                # A server may close an idle connection at the moment of its reuse: nothing came back, so nothing failed yet.
-                if not connection.died_unheard:
-                    raise
-        connection = await self._connect(request.origin, connect_timeout_s)
+        # A server may close an idle connection at the moment of its reuse. That is a failed attempt like any other: sending
+        # again from here would break the count of attempts that the caller keeps.
+        connection = self._pool.take(request.origin) or await self._connect(request.origin, connect_timeout_s)
         await connection.request(head, request.body, head_timeout_s)
-        return DirectExchange(connection, self._give_back)
+        return DirectExchange(connection, self._give_back, key_to_mask(request))
 
     async def close(self) -> None:
         """Close every connection; running exchanges fail with `reset`."""
@@ -114,13 +108,14 @@ class DirectTransport:
 class DirectExchange:
     """One answered request on a pooled connection, which it lets go of as soon as the body has ended."""
 
-    __slots__ = ("_connection", "_give_back", "_started", "headers", "status")
+    __slots__ = ("_connection", "_give_back", "_key", "_started", "headers", "status")
 
-    def __init__(self, connection: Connection, give_back: Callable[[Connection], None]) -> None:
+    def __init__(self, connection: Connection, give_back: Callable[[Connection], None], key: bytes | None = None) -> None:
         self.status = connection.status
         self.headers: Mapping[str, str] = connection.headers
         self._connection: Connection | None = connection
         self._give_back = give_back
+        self._key = key
         self._started = False
 
     async def read(self, max_bytes: int) -> bytes:
@@ -170,12 +165,17 @@ class DirectExchange:
         if connection is None or self._started:
             raise RuntimeError("an exchange is read once, and not after close")
         self._started = True
+        mask = KeyMask(self._key, on_data) if self._key is not None else None
+        if mask is not None:
+            on_data = mask.feed
         try:
             inflater = inflater_for(self.headers.get("content-encoding", ""), max_bytes)
             if inflater is None:
                 await connection.pump(on_data)
             else:
                 await _pump_inflated(connection, on_data, inflater)
+            if mask is not None:
+                mask.end()
         except BaseException:
             self._connection = None
             connection.abort()

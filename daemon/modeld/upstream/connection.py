@@ -99,11 +99,6 @@ class Connection(asyncio.Protocol):
             return False
         return transport.get_write_buffer_size() == 0
 
-    @property
-    def died_unheard(self) -> bool:
-        """Whether not one byte of an answer came: on a used connection the race with the server's keep-alive deadline."""
-        return self._received_bytes == 0 and not self.is_open
-
     async def request(self, head: bytes, body: bytes, timeout_s: float) -> None:
         """Write a request and wait for the head of its answer. Raises UpstreamError; any failure closes the connection."""
         assert self._transport is not None

@@ -63,7 +63,8 @@ class Exchange(Protocol):
         """Calls `on_data` with every piece as it arrives, in the event loop's own callback: no task, no queue between.
 
         Ends at the end of the body or as soon as `on_data` returns True (the wire's end marker came; the connection is
-        kept if the rest of the body is here or comes within a moment, else closed). An exception in `on_data` closes the connection and is
+        kept if the rest of the body is here or comes within a moment, else closed). An exception in `on_data` closes the
+        connection and is
         raised here. A body that is cut short raises UpstreamError (`reset` or `protocol`). Cancelling the awaiting task
         closes the connection at once.
         """

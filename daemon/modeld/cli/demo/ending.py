@@ -1,6 +1,8 @@
 """What to type after the demo: with the keys that are here, with an Ollama that listens, or without either."""
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
 from ...config.locations import config_place
@@ -18,7 +20,15 @@ def next_steps(config: str | None) -> list[str]:
         ("modeld doctor", "what this installation still lacks"),
     ]
     lines = [f"  {command:<36}{what}" for command, what in commands]
-    return ["Next:", *lines, "", *_keys(), *_config(path), *_ollama(path)]
+    return [*_where(), "Next:", *lines, "", *_keys(), *_config(path), *_ollama(path)]
+
+
+def _where() -> list[str]:
+    """How to call `modeld` by its name where the shell does not find it, as after `make demo`."""
+    here = Path(sys.argv[0]).absolute()
+    if shutil.which("modeld") or here.name != "modeld" or not here.exists():
+        return []
+    return [f'First: export PATH="{here.parent}:$PATH"']
 
 
 def _keys() -> list[str]:

@@ -20,6 +20,8 @@ from .rows import PLANNED_TYPES, ROWS, ModelRule, ProviderRow
 if TYPE_CHECKING:  # a row can be read without the wires
     from ..wire.contract import Wire
 
+_FREE_CHOICES = ("none", "auto")  # where there is no word for none, no tools are sent
+_FORCED_CHOICES = ("required", "tool")
 _SNAPSHOT = re.compile(r"[-@](\d{8}|\d{4}-\d{2}-\d{2}|\d{3})\Z")
 
 
@@ -128,11 +130,8 @@ def facts_of(row: ProviderRow, wire_name: str) -> ModelFacts:
         known = {"max_context_tokens": model.context, "max_output_tokens": model.output}
         limits |= {name: value for name, value in known.items() if value is not None}
     settled = msgspec.structs.replace(row.quirks, **quirks)
-    return ModelFacts(
-        msgspec.structs.replace(row.capabilities, **{**capabilities, **_derived(settled)}),
-        settled,
-        msgspec.structs.replace(row.limits, **limits),
-    )
+    able = msgspec.structs.replace(row.capabilities, **{**capabilities, **_derived(settled)})
+    return ModelFacts(_with_sources(able, row.capabilities, settled), settled, msgspec.structs.replace(row.limits, **limits))
 
 
 def _rules_for(row: ProviderRow, wire_name: str) -> Iterable[ModelRule]:
@@ -144,27 +143,61 @@ def _derived(quirks: Quirks) -> dict[str, Any]:
     thinks = quirks.thinking != "none"
     by_hand = quirks.thinking == "budget" and quirks.thinking_budget is None
     modes = ["on"] if by_hand else ["on", "adaptive"]
-    if quirks.thinking_can_be_off:
+    takes_off = quirks.thinking_can_be_off or quirks.thinking_off_ignored
+    if takes_off:
         modes = ["off", *modes]
-    # A dialect gives tools to models without, and calls may stand beside each other; nothing can be forced on a text.
-    as_text = {"tools": True, "parallel_tools": True, "forced_tool_choice": False} if quirks.tool_dialect != "native" else {}
+    # A dialect gives tools to models without, and calls may stand beside each other.
+    as_text = {"tools": True, "parallel_tools": True} if quirks.tool_dialect != "native" else {}
+    choices = _choices(quirks)
     return {
         "thinking": thinks,
-        "thinking_off": not thinks or quirks.thinking_can_be_off,
+        "thinking_off": not thinks or takes_off,
+        "thinking_with_tools": thinks and quirks.tools_with_reasoning,
         "thinking_modes": modes if thinks else [],
         "efforts": list(quirks.efforts) if thinks else [],
-        "forced_tool_choice": quirks.forced_tool_choice,
+        "tool_choices": choices,
+        "forced_tool_choice": len(choices) > len(_FREE_CHOICES),
+        "structured_output_with_tools": quirks.schema_with_tools and quirks.tool_dialect == "native",
         "sampling": quirks.sampling != "none",
         "stop_sequences": quirks.stop,
         **as_text,
     }
 
 
+def _choices(quirks: Quirks) -> list[str]:
+    """The types of tool_choice that hold: nothing can be forced on a text, nor on a model that thinks always and not then."""
+    thinks_always = quirks.thinking != "none" and not quirks.thinking_can_be_off
+    forced = quirks.forced_tool_choice and quirks.tool_dialect == "native"
+    forced = forced and (quirks.forced_tool_choice_with_thinking or not thinks_always)
+    return [*_FREE_CHOICES, *(choice for choice in _FORCED_CHOICES if forced and choice in quirks.tool_choices)]
+
+
+_MEDIA = (("images", "image"), ("audio", "audio"), ("files", "file"))
+
+
+def _with_sources(able: Capabilities, known: Capabilities, quirks: Quirks) -> Capabilities:
+    """Capabilities whose lists of sources and media types fit their flags: what is `known` of what the model takes, nothing of
+    the rest."""
+    changes: dict[str, Any] = {}
+    for kind, medium in _MEDIA:
+        types, sources = f"{medium}_media_types", f"{medium}_sources"
+        taken: list[str] = getattr(known, sources) if getattr(able, kind) else []
+        changes[sources] = [source for source in taken if source != "url" or medium != "image" or quirks.image_urls]
+        if not getattr(able, kind):
+            changes[types] = []
+    told = {source for _, medium in _MEDIA for source in changes[f"{medium}_sources"]}
+    takes_media = able.images or able.audio or able.files
+    changes["file_ids"] = "file_id" in told if told else able.file_ids and takes_media
+    changes["tool_result_media"] = able.tool_result_media and takes_media
+    return msgspec.structs.replace(able, **changes)
+
+
 def with_quirks(facts: ModelFacts, given: Mapping[str, Any]) -> ModelFacts:
     """`facts` with quirks of a user's own, for an endpoint that nobody knows, and the capabilities that follow from them. Raises
     msgspec.ValidationError for a value that is none of the quirk's."""
     quirks = msgspec.convert({**msgspec.structs.asdict(facts.quirks), **given}, Quirks)
-    return ModelFacts(msgspec.structs.replace(facts.capabilities, **_derived(quirks)), quirks, facts.limits)
+    able = msgspec.structs.replace(facts.capabilities, **_derived(quirks))
+    return ModelFacts(_with_sources(able, facts.capabilities, quirks), quirks, facts.limits)
 
 
 def with_capabilities(facts: ModelFacts, row: ProviderRow, changes: Mapping[str, Any]) -> ModelFacts:
@@ -176,8 +209,9 @@ def with_capabilities(facts: ModelFacts, row: ProviderRow, changes: Mapping[str,
     if unknown:
         raise msgspec.ValidationError(f"no capability is called {', '.join(sorted(unknown))}")
     quirks = msgspec.structs.replace(facts.quirks, **_corrected(facts.quirks, row.quirks, changes))
-    merged = {**msgspec.structs.asdict(facts.capabilities), **_derived(quirks), **changes}
-    return ModelFacts(msgspec.convert(merged, Capabilities), quirks, facts.limits)
+    able = msgspec.convert({**msgspec.structs.asdict(facts.capabilities), **_derived(quirks), **changes}, Capabilities)
+    able = msgspec.structs.replace(_with_sources(able, row.capabilities, quirks), **changes)
+    return ModelFacts(able, quirks, facts.limits)
 
 
 def _corrected(quirks: Quirks, base: Quirks, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,8 +223,9 @@ def _corrected(quirks: Quirks, base: Quirks, changes: Mapping[str, Any]) -> dict
     ):
         if capability in changes:
             corrected[quirk] = changes[capability]
-    if "efforts" in changes:
-        corrected["efforts"] = tuple(changes["efforts"])
+    for capability, quirk in (("efforts", "efforts"), ("tool_choices", "tool_choices")):
+        if capability in changes:
+            corrected[quirk] = tuple(changes[capability])
     if changes.get("sampling") is False or (changes.get("sampling") and quirks.sampling == "none"):
         corrected["sampling"] = "any" if changes["sampling"] else "none"
     if changes.get("thinking") is False:

@@ -1,4 +1,4 @@
-"""Rewrites a request for a model without tools: definitions and choice go into the system prompt, calls and results of the
+"""Rewrites a request for a model without tools: definitions go into the system prompt, calls and results of the
 history into texts. Pure; an unchanged history gives unchanged texts.
 """
 
@@ -13,7 +13,7 @@ from modeld_protocol.content import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from modeld_protocol.request import CanonicalRequest, ToolChoice
+from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.usage import Warning
 
 from ..tool_ids import PREFIX
@@ -30,9 +30,6 @@ def render_request(request: CanonicalRequest, dialect: Dialect) -> tuple[Canonic
         changes["system_prompt"] = _with_tools(request, dialect)
         message = f"this model has no tools of its own: they stand in its prompt, and its calls in its text ({dialect.name})"
         warnings.append(Warning("content_projected", message, "tools"))
-        if request.tool_choice is not None and request.tool_choice.type in ("required", "tool"):
-            message = "this model can't be made to call a tool; its prompt asks for it"
-            warnings.append(Warning("parameter_adjusted", message, "tool_choice"))
         if request.response_format is not None and request.response_format.type != "text":
             message = "an answer in this format can hold no call: calls are text here"
             warnings.append(Warning("parameter_adjusted", message, "response_format"))
@@ -45,21 +42,11 @@ def offers_tools(request: CanonicalRequest) -> bool:
 
 
 def _with_tools(request: CanonicalRequest, dialect: Dialect) -> str:
-    parts = [request.system_prompt, dialect.describe(request.tools), _choice_words(request.tool_choice)]
+    """What is forced was refused before: nothing can be forced on a text."""
+    choice = request.tool_choice
+    one_at_a_time = "Call at most one tool in each answer." if choice is not None and choice.parallel is False else None
+    parts = [request.system_prompt, dialect.describe(request.tools), one_at_a_time]
     return "\n\n".join(part for part in parts if part)
-
-
-def _choice_words(choice: ToolChoice | None) -> str:
-    if choice is None:
-        return ""
-    words: list[str] = []
-    if choice.type == "required":
-        words.append("You must call at least one of the tools in your next answer.")
-    elif choice.type == "tool":
-        words.append(f"You must call the tool {choice.name} in your next answer.")
-    if choice.parallel is False:
-        words.append("Call at most one tool in each answer.")
-    return " ".join(words)
 
 
 class _History:

@@ -68,7 +68,9 @@ class Wire(Protocol):
         that hides in a 200, and for a body that is no answer (`server_error`)."""
         ...
 
-    def stream_decoder(self, assembler: Assembler, model: ModelSpec) -> StreamDecoder: ...
+    def stream_decoder(self, assembler: Assembler, model: ModelSpec) -> StreamDecoder:
+        """A decoder for one streamed answer of `model`, which speaks to `assembler`."""
+        ...
 
     def decode_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderFailure:
         """The failure that an HTTP status of 400 and above, or a body that is no answer, stands for. Any bytes."""
@@ -78,7 +80,9 @@ class Wire(Protocol):
         """The provider's token-count request, None where it has none."""
         ...
 
-    def decode_count(self, body: bytes) -> int: ...
+    def decode_count(self, body: bytes) -> int:
+        """The tokens of a count answer. Raises ProviderFailure where there are none in it."""
+        ...
 
     def encode_discover(self, page: str | None) -> Encoded | None:
         """The request for (a page of) the provider's model list, None where it has none."""

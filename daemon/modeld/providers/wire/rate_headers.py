@@ -8,8 +8,8 @@ https://platform.openai.com/docs/guides/rate-limits, https://docs.claude.com/en/
 
 from collections.abc import Callable, Mapping
 
-from ..limits_per_key import PLENTY, Reading
 from ...upstream.retry import parse_moment, parse_number
+from ..limits_per_key import PLENTY, Reading
 
 _PREFIX = "anthropic-ratelimit-"
 _LIMITS = (

@@ -17,3 +17,11 @@ def all_wires() -> tuple[SimWire, ...]:
         if wire is not None:
             found.append(cast(SimWire, wire))
     return tuple(found)
+
+
+@cache
+def flavoured_wires() -> tuple[SimWire, ...]:
+    """The relatives of a wire: the same, each below a path of its own, with what its provider does otherwise."""
+    from .chat_flavours import WIRES
+
+    return cast("tuple[SimWire, ...]", WIRES)

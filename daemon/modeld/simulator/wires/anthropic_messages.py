@@ -48,6 +48,7 @@ _STATUS: dict[Kind, tuple[int, str]] = {
     "too_large": (413, "request_too_large"),
     "quota": (400, "invalid_request_error"),
     "context_overflow": (400, "invalid_request_error"),
+    "content_filter": (400, "invalid_request_error"),
 }
 _WORDING: dict[Kind, str] = {
     "rate_limit": "This request would exceed your organization's rate limit. Please try again later.",
@@ -62,6 +63,7 @@ _WORDING: dict[Kind, str] = {
     "too_large": "Request exceeds the maximum size",
     "quota": "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to purchase credits.",
     "context_overflow": "prompt is too long: 250000 tokens > 200000 maximum",
+    "content_filter": "Output blocked by content filtering policy",
 }
 _STOPS: dict[Stop, str] = {
     "end_turn": "end_turn",
@@ -141,9 +143,8 @@ class _AnthropicMessages:
         message = _message_head(script, ask, stamp)
         message["content"] = [_whole_block(step, index, stamp) for index, step in enumerate(_blocks(script))]
         message.update(_ending(script))
-        message["usage"] = _usage(script, ask, script.output_tokens())
-        if "no_usage" in script.irregular:
-            del message["usage"]
+        if "no_usage" not in script.irregular:
+            message["usage"] = _usage(script, ask, script.output_tokens())
         return encode_json(message)
 
     def failure(self, failure: Failure, ask: Ask | None, request_id: str) -> Rendered:
@@ -210,7 +211,8 @@ def _message_head(script: Script, ask: Ask, stamp: Stamp) -> Json:
         "stop_sequence": None,
         "stop_details": None,
     }
-    head["usage"] = _usage(script, ask, 1)
+    if "no_usage" not in script.irregular:
+        head["usage"] = _usage(script, ask, 1)
     return head
 
 

@@ -27,6 +27,7 @@ Kind = Literal[
     "too_large",
     "quota",
     "context_overflow",
+    "content_filter",
 ]
 """How a provider says no, in no wire's words."""
 

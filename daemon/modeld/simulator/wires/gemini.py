@@ -49,6 +49,7 @@ _STATUS: dict[Kind, tuple[int, str]] = {
     "too_large": (413, "INVALID_ARGUMENT"),
     "quota": (429, "RESOURCE_EXHAUSTED"),
     "context_overflow": (400, "INVALID_ARGUMENT"),
+    "content_filter": (400, "INVALID_ARGUMENT"),
 }
 _QUOTA = "You exceeded your current quota, please check your plan and billing details."
 _WORDING: dict[Kind, str] = {
@@ -65,6 +66,7 @@ _WORDING: dict[Kind, str] = {
     "too_large": "Request payload size exceeds the limit: 20971520 bytes.",
     "quota": _QUOTA,
     "context_overflow": "The input token count (1250074) exceeds the maximum number of tokens allowed (1048576).",
+    "content_filter": "The request was blocked for safety: PROHIBITED_CONTENT.",
 }
 _QUOTA_IDS: dict[Kind, str] = {
     "rate_limit": "GenerateRequestsPerMinutePerProjectPerModel",

@@ -25,6 +25,7 @@ _STATUS: dict[Kind, int] = {
     "too_large": 413,
     "quota": 402,
     "context_overflow": 400,
+    "content_filter": 403,
 }
 _WORDING: dict[Kind, str] = {
     "rate_limit": "too many concurrent requests",
@@ -40,6 +41,7 @@ _WORDING: dict[Kind, str] = {
     "quota": "payment required: your plan's usage is used up",
     "context_overflow": "the prompt is longer than the context length currently available to the model; shorten the prompt, "
     "adjust the context length in settings, or use a model with a longer context length",
+    "content_filter": "the prompt was refused under the content policy",
 }
 _ROLES = ("system", "user", "assistant", "tool")
 _LEVELS = ("high", "medium", "low", "max")

@@ -18,6 +18,7 @@ STATUS: dict[Kind, tuple[int, str, str | None]] = {
     "too_large": (413, "invalid_request_error", "request_too_large"),
     "quota": (429, "insufficient_quota", "insufficient_quota"),
     "context_overflow": (400, "invalid_request_error", "context_length_exceeded"),
+    "content_filter": (400, "invalid_request_error", "invalid_prompt"),
 }
 WORDING: dict[Kind, str] = {
     "rate_limit": "Rate limit reached for {model} on requests per min (RPM): Limit 3, Used 3. Please try again later.",
@@ -33,6 +34,7 @@ WORDING: dict[Kind, str] = {
     "quota": "You exceeded your current quota, please check your plan and billing details.",
     "context_overflow": "This model's maximum context length is 128000 tokens. However, your messages resulted in 250000 tokens. "
     "Please reduce the length of the messages.",
+    "content_filter": "Invalid prompt: your prompt was flagged as potentially violating our usage policy.",
 }
 
 

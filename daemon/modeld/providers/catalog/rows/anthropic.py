@@ -3,7 +3,7 @@
 from modeld_protocol.model import Capabilities, ModelLimits
 
 from ...spec import Quirks
-from .row import ALL_EFFORTS, IMAGE_TYPES, LOW_TO_HIGH, LOW_TO_MAX, ModelRule, ProviderRow
+from .row import ALL_EFFORTS, ANY_SOURCE, IMAGE_TYPES, LOW_TO_HIGH, LOW_TO_MAX, ModelRule, ProviderRow
 
 _ANTHROPIC_DOCS = "https://platform.claude.com/docs/en"
 _MESSAGES_API = f"{_ANTHROPIC_DOCS}/api/messages"
@@ -13,6 +13,9 @@ _TO_SONNET_5_5 = f"{_ANTHROPIC_DOCS}/models/sonnet-5-5/migration-guide"
 _TO_OPUS_5 = f"{_ANTHROPIC_DOCS}/models/opus-5/migration-guide"
 _CACHING = f"{_ANTHROPIC_DOCS}/build-with-claude/prompt-caching"
 _AI_SDK_ANTHROPIC = "https://www.npmjs.com/package/@ai-sdk/anthropic/v/4.0.105"
+# Documents, and images that stand in a file block: https://platform.claude.com/docs/en/build-with-claude/files (2026-11-20).
+_TEXTS = [f"application/{kind}" for kind in ("json", "xml", "yaml", "x-yaml", "javascript")]
+_DOCUMENTS = ["application/pdf", "text/*", *_TEXTS, *IMAGE_TYPES]
 
 ANTHROPIC = ProviderRow(
     type="anthropic",
@@ -28,8 +31,10 @@ ANTHROPIC = ProviderRow(
         json_object=False,
         images=True,
         image_media_types=IMAGE_TYPES,
+        image_sources=ANY_SOURCE,
         files=True,
-        file_ids=True,
+        file_media_types=_DOCUMENTS,
+        file_sources=ANY_SOURCE,
         prompt_cache="explicit",
         count_tokens=True,
     ),
@@ -204,8 +209,11 @@ ANTHROPIC_COMPATIBLE = ProviderRow(
         tool_result_media=True,
         json_object=False,
         images=True,
+        image_media_types=IMAGE_TYPES,
+        image_sources=ANY_SOURCE,
         files=True,
-        file_ids=True,
+        file_media_types=_DOCUMENTS,
+        file_sources=ANY_SOURCE,
         prompt_cache="explicit",
         count_tokens=True,
     ),

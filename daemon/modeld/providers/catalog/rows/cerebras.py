@@ -3,7 +3,7 @@
 from modeld_protocol.model import Capabilities
 
 from ...spec import Quirks
-from .row import IMAGE_TYPES, LOW_TO_HIGH, ModelRule, ProviderRow
+from .row import IMAGE_TYPES, INLINE_OR_URL, LOW_TO_HIGH, ModelRule, ProviderRow
 
 _DOCS = "https://inference-docs.cerebras.ai"
 _REASONING = f"{_DOCS}/capabilities/reasoning"
@@ -23,6 +23,7 @@ CEREBRAS = ProviderRow(
         json_object=True,
         images=True,
         image_media_types=IMAGE_TYPES,
+        image_sources=INLINE_OR_URL,
         prompt_cache="automatic",
     ),
     # No recorded stream ends with [DONE]. The output limit is taken off the rate limit in full, before the answer begins.

@@ -5,7 +5,7 @@ from typing import Any
 from modeld_protocol.model import Capabilities, ModelLimits
 
 from ...spec import Quirks
-from .row import IMAGE_TYPES, ModelRule, ProviderRow
+from .row import IMAGE_TYPES, INLINE_OR_URL, ModelRule, ProviderRow
 
 _DOCS = "https://api-docs.deepseek.com"
 _THINKING = f"{_DOCS}/guides/thinking_mode"
@@ -20,7 +20,7 @@ DEEPSEEK = ProviderRow(
     base_url="https://api.deepseek.com",
     key_env="DEEPSEEK_API_KEY",
     prices="deepseek",
-    capabilities=Capabilities(structured_output=False, json_object=True, prompt_cache="automatic"),
+    capabilities=Capabilities(structured_output=False, json_object=True, image_sources=INLINE_OR_URL, prompt_cache="automatic"),
     # Sampling parameters are taken while thinking, and have no effect. Level xhigh is taken and means high; medium has no
     # meaning of its own. In a turn with tool calls every assistant message needs its reasoning, or the request is refused; in
     # the others it is ignored: https://api-docs.deepseek.com/guides/thinking_mode (2026-11-20). Forced choice beside thinking

@@ -3,7 +3,7 @@
 from modeld_protocol.model import Capabilities
 
 from ...spec import Quirks
-from .row import LOW_TO_HIGH, ModelRule, ProviderRow
+from .row import ANY_SOURCE, LOW_TO_HIGH, ModelRule, ProviderRow
 
 _DOCS = "https://ai.google.dev/gemini-api/docs"
 _THINKING = f"{_DOCS}/thinking"
@@ -12,6 +12,8 @@ _SIGNATURES = f"{_DOCS}/thought-signatures"
 _MODELS = f"{_DOCS}/models"
 _AI_SDK = "https://www.npmjs.com/package/@ai-sdk/google/v/4.0.121"
 _MINIMAL_TO_HIGH = ("minimal", *LOW_TO_HIGH)
+# https://ai.google.dev/gemini-api/docs/audio (2026-11-20)
+_AUDIO_TYPES = [f"audio/{kind}" for kind in ("wav", "mpeg", "aiff", "aac", "ogg", "flac")]
 _NO_THINKING = {
     "thinking": "none",
     "thinking_default_on": False,
@@ -36,9 +38,12 @@ GEMINI = ProviderRow(
         json_object=True,
         images=True,
         image_media_types=["image/jpeg", "image/png", "image/webp", "image/heic", "image/heif"],
+        image_sources=ANY_SOURCE,
         audio=True,
+        audio_media_types=_AUDIO_TYPES,
+        audio_sources=ANY_SOURCE,
         files=True,
-        file_ids=True,
+        file_sources=ANY_SOURCE,
         prompt_cache="automatic",
         count_tokens=True,
     ),

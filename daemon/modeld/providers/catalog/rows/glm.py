@@ -3,7 +3,7 @@
 from modeld_protocol.model import Capabilities
 
 from ...spec import Quirks
-from .row import ALL_EFFORTS, IMAGE_TYPES, ModelRule, ProviderRow
+from .row import ALL_EFFORTS, IMAGE_TYPES, INLINE_OR_URL, ModelRule, ProviderRow
 
 _DOCS = "https://docs.z.ai"
 _THINKING = f"{_DOCS}/guides/capabilities/thinking-mode"
@@ -31,16 +31,17 @@ GLM = ProviderRow(
         json_object=True,
         images=True,
         image_media_types=IMAGE_TYPES,
+        image_sources=INLINE_OR_URL,
         prompt_cache="automatic",
     ),
     # Temperature and top_p lie strictly between 0 and 1, as the vendor's SDK clamps them; greedy sampling is a switch of its
     # own. Reasoning goes back unmodified; the provider itself clears that of earlier turns unless told to keep it
-    # (`provider_options: {glm: {thinking: {clear_thinking: false}}}`). Levels are taken from GLM-5.2 on; before, they are
-    # ignored.
+    # (`provider_options: {glm: {thinking: {clear_thinking: false}}}`).
     quirks=Quirks(
         max_tokens_field="max_tokens",
         thinking="effort",
         thinking_default_on=True,
+        efforts=ALL_EFFORTS,
         thinking_on={"thinking": {"type": "enabled"}},
         thinking_off={"thinking": {"type": "disabled"}},
         temperature_range=(0.01, 0.99),
@@ -59,7 +60,14 @@ GLM = ProviderRow(
             reason="Before 4.5 no switch for thinking.",
             source=_THINKING,
             date="2026-11-20",
-            quirks={"thinking": "none", "thinking_default_on": False, "thinking_on": {}, "thinking_off": {}},
+            quirks={"thinking": "none", "thinking_default_on": False, "efforts": (), "thinking_on": {}, "thinking_off": {}},
+        ),
+        ModelRule(
+            pattern=r"glm-(4\.\d|5(\.[01])?(?![.\d]))",
+            reason="Before 5.2 thinking has no levels: they are taken, and have no effect.",
+            source=_SDK,
+            date="2026-11-20",
+            quirks={"thinking": "switch", "efforts": ()},
         ),
         ModelRule(
             pattern=r"glm-(4\.[6-9]|[5-9])(?!.*v\b)",
@@ -70,10 +78,9 @@ GLM = ProviderRow(
         ),
         ModelRule(
             pattern=r"glm-(5\.[2-9]|[6-9])",
-            reason="From 5.2 on, thinking has levels.",
+            reason="From 5.2 on, a million tokens go in, 131,072 come out.",
             source=_SDK,
             date="2026-11-20",
-            quirks={"efforts": ALL_EFFORTS},
             limits={"max_context_tokens": 1_000_000, "max_output_tokens": 131_072},
         ),
         ModelRule(

@@ -5,7 +5,7 @@ from typing import Any
 from modeld_protocol.model import Capabilities
 
 from ...spec import Quirks
-from .row import IMAGE_TYPES, LOW_TO_HIGH, ModelRule, ProviderRow
+from .row import IMAGE_TYPES, INLINE_OR_URL, LOW_TO_HIGH, ModelRule, ProviderRow
 
 _DOCS = "https://console.groq.com/docs"
 _REASONING = f"{_DOCS}/reasoning"
@@ -32,6 +32,7 @@ GROQ = ProviderRow(
         json_object=True,
         images=True,
         image_media_types=IMAGE_TYPES,
+        image_sources=INLINE_OR_URL,
         prompt_cache="automatic",
     ),
     quirks=Quirks(
@@ -107,7 +108,7 @@ GROQ = ProviderRow(
             capabilities={"images": False, "image_media_types": [], "tool_result_media": False},
         ),
         ModelRule(
-            pattern=r"kimi",
+            pattern=r"kimi-",
             reason="Makes ids such as `functions.name:0`, which go back verbatim.",
             source="https://platform.kimi.ai/docs/api/chat",
             date="2026-11-20",

@@ -5,7 +5,7 @@ from typing import Any
 from modeld_protocol.model import Capabilities
 
 from ...spec import Quirks
-from .row import IMAGE_TYPES, ModelRule, ProviderRow
+from .row import IMAGE_TYPES, INLINE, ModelRule, ProviderRow
 
 _DOCS = "https://platform.kimi.ai/docs"
 _CHAT = f"{_DOCS}/api/chat"
@@ -28,6 +28,7 @@ KIMI = ProviderRow(
         json_object=True,
         images=True,
         image_media_types=IMAGE_TYPES,
+        image_sources=INLINE,
         prompt_cache="automatic",
         count_tokens=True,
     ),

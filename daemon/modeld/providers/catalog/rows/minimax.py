@@ -3,7 +3,7 @@
 from modeld_protocol.model import Capabilities
 
 from ...spec import Quirks
-from .row import IMAGE_TYPES, ModelRule, ProviderRow
+from .row import IMAGE_TYPES, INLINE_OR_URL, ModelRule, ProviderRow
 
 _DOCS = "https://platform.minimax.io/docs"
 _CHAT = f"{_DOCS}/api-reference/text-openai-api"
@@ -22,6 +22,7 @@ MINIMAX = ProviderRow(
         structured_output=False,
         images=True,
         image_media_types=IMAGE_TYPES,
+        image_sources=INLINE_OR_URL,
         prompt_cache="automatic",
     ),
     # Without `reasoning_split` reasoning stands in the content, between tags; some models do both. The documentation's example

@@ -7,7 +7,7 @@ name, or comes from elsewhere, has the base, and the server says itself what it 
 from modeld_protocol.model import Capabilities
 
 from ...spec import Quirks
-from .row import LOW_TO_HIGH, ModelRule, ProviderRow
+from .row import INLINE, LOW_TO_HIGH, ModelRule, ProviderRow
 
 _DOCS = "https://docs.ollama.com"
 _LIBRARY = "https://ollama.com/search"
@@ -23,8 +23,9 @@ OLLAMA = ProviderRow(
         tool_result_media=True,
         json_object=True,
         images=True,
-        prompt_cache="automatic",
+        image_sources=INLINE,
     ),
+    # Prompts stay in memory, which is neither told nor charged: as far as a client can know, there is no cache.
     # No tool_choice, neither here nor on the compatible endpoint; `think` takes a level of any model that thinks:
     # https://docs.ollama.com/capabilities/thinking (2026-11-20).
     quirks=Quirks(

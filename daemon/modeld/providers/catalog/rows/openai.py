@@ -3,7 +3,18 @@
 from modeld_protocol.model import Capabilities, ModelLimits
 
 from ...spec import Quirks
-from .row import ALL_EFFORTS, IMAGE_TYPES, LOW_TO_HIGH, LOW_TO_MAX, ModelRule, ProviderRow
+from .row import (
+    ALL_EFFORTS,
+    ANY_SOURCE,
+    IMAGE_TYPES,
+    INLINE,
+    INLINE_OR_URL,
+    LOW_TO_HIGH,
+    LOW_TO_MAX,
+    WAV_AND_MP3,
+    ModelRule,
+    ProviderRow,
+)
 
 _OPENAI_DOCS = "https://platform.openai.com/docs"
 _CHAT_API = f"{_OPENAI_DOCS}/api-reference/chat/create"
@@ -12,6 +23,7 @@ _EFFORTS = "https://learn.microsoft.com/en-us/javascript/api/@azure/ai-projects/
 _REASONING = f"{_OPENAI_DOCS}/guides/reasoning"
 _AI_SDK_OPENAI = "https://www.npmjs.com/package/@ai-sdk/openai/v/4.0.118"
 _REASONS = {"system_role": "developer", "stop": False, "thinking": "effort", "thinking_default_on": True}
+_INLINE_OR_ID = ["base64", "file_id"]
 _ALWAYS_REASONS = {"thinking_can_be_off": False, "sampling": "none"}
 
 OPENAI = ProviderRow(
@@ -27,9 +39,12 @@ OPENAI = ProviderRow(
         json_object=True,
         images=True,
         image_media_types=IMAGE_TYPES,
+        image_sources=INLINE_OR_URL,
         audio=True,
+        audio_media_types=WAV_AND_MP3,
+        audio_sources=INLINE,
         files=True,
-        file_ids=True,
+        file_sources=_INLINE_OR_ID,
         prompt_cache="automatic",
     ),
     quirks=Quirks(thinking="effort", efforts=ALL_EFFORTS),
@@ -138,7 +153,7 @@ OPENAI = ProviderRow(
             reason="No image input.",
             source=f"{_OPENAI_DOCS}/guides/images-vision",
             date="2026-11-20",
-            capabilities={"images": False, "image_media_types": [], "files": False, "file_ids": False},
+            capabilities={"images": False, "image_media_types": [], "files": False},
         ),
         ModelRule(
             pattern=r"-audio",
@@ -168,9 +183,12 @@ OPENAI_COMPATIBLE = ProviderRow(
         tool_result_media=True,
         json_object=True,
         images=True,
+        image_sources=INLINE_OR_URL,
         audio=True,
+        audio_media_types=WAV_AND_MP3,
+        audio_sources=INLINE,
         files=True,
-        file_ids=True,
+        file_sources=_INLINE_OR_ID,
         prompt_cache="automatic",
     ),
     # Others know the older name of the limit (Ollama, llama.cpp and vLLM take no other, or both).
@@ -190,8 +208,9 @@ OPENAI_RESPONSES = ProviderRow(
         json_object=True,
         images=True,
         image_media_types=IMAGE_TYPES,
+        image_sources=ANY_SOURCE,
         files=True,
-        file_ids=True,
+        file_sources=ANY_SOURCE,
         prompt_cache="automatic",
         count_tokens=True,
     ),

@@ -5,7 +5,7 @@ from typing import Any
 from modeld_protocol.model import Capabilities
 
 from ...spec import Quirks
-from .row import ALL_EFFORTS, IMAGE_TYPES, ModelRule, ProviderRow
+from .row import ALL_EFFORTS, IMAGE_TYPES, INLINE, INLINE_OR_URL, WAV_AND_MP3, ModelRule, ProviderRow
 
 _DOCS = "https://openrouter.ai/docs"
 _CACHING = f"{_DOCS}/guides/features/prompt-caching"
@@ -27,8 +27,12 @@ OPENROUTER = ProviderRow(
         json_object=True,
         images=True,
         image_media_types=IMAGE_TYPES,
+        image_sources=INLINE_OR_URL,
         audio=True,
+        audio_media_types=WAV_AND_MP3,
+        audio_sources=INLINE,
         files=True,
+        file_sources=INLINE,
         prompt_cache="automatic",
     ),
     # Without require_parameters a provider that knows no tools or schemas may get the request, and they are dropped in

@@ -5,7 +5,7 @@ from typing import Any
 from modeld_protocol.model import Capabilities, ModelLimits
 
 from ...spec import Quirks
-from .row import ALL_EFFORTS, IMAGE_TYPES, ModelRule, ProviderRow
+from .row import ALL_EFFORTS, IMAGE_TYPES, INLINE, INLINE_OR_URL, WAV_AND_MP3, ModelRule, ProviderRow
 
 _DOCS = "https://www.alibabacloud.com/help/en/model-studio"
 _AI_SDK = "https://www.npmjs.com/package/@ai-sdk/alibaba/v/2.0.58"
@@ -33,6 +33,9 @@ QWEN = ProviderRow(
         json_object=True,
         images=True,
         image_media_types=IMAGE_TYPES,
+        image_sources=INLINE_OR_URL,
+        audio_media_types=WAV_AND_MP3,
+        audio_sources=INLINE,
         prompt_cache="explicit",
     ),
     # Parallel calls are off unless asked for. Reasoning in the history is dropped but by models that preserve it. The cache

@@ -60,3 +60,7 @@ ALL_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 LOW_TO_MAX = ("low", "medium", "high", "xhigh", "max")
 LOW_TO_HIGH = ("low", "medium", "high")
 IMAGE_TYPES = ["image/jpeg", "image/png", "image/gif", "image/webp"]
+ANY_SOURCE = ["base64", "url", "file_id"]
+INLINE_OR_URL = ["base64", "url"]
+INLINE = ["base64"]
+WAV_AND_MP3 = ["audio/wav", "audio/mpeg"]

@@ -55,9 +55,12 @@ def plan_reasoning(request: CanonicalRequest, model: ModelSpec, warnings: list[W
         return _off(request, thinking, model, warnings)
     form = quirks.thinking
     if form == "none" and not model.capabilities.thinking:
-        raise ProviderFailure(
-            "capability_mismatch", f"thinking: {model.id} does not think; leave thinking out or choose a model that does"
-        )
+        if thinking.mode == "on":
+            raise ProviderFailure(
+                "capability_mismatch", f"thinking: {model.id} does not think; leave thinking out or choose a model that does"
+            )
+        _warn(warnings, "parameter_ignored", "this model does not think", "thinking")
+        return Reasoning(_max_tokens(request, model, thinks=False))
     if form == "budget" or (form == "none" and thinking.budget_tokens):
         return _budget(request, thinking, model, warnings)
     if thinking.budget_tokens:
@@ -91,6 +94,8 @@ def _budget(request: CanonicalRequest, thinking: Thinking, model: ModelSpec, war
     if limit is None:
         limit = min(max(_max_tokens(request, model, thinks=True), wanted + DEFAULT_MAX_TOKENS_UNKNOWN), _ceiling(model))
     budget = _fitting_budget(wanted, limit)
+    if thinking.effort and not (thinking.budget_tokens or effort):
+        _warn(warnings, "parameter_adjusted", f"this model has budgets, no efforts; {budget} tokens are sent", "thinking.effort")
     if thinking.budget_tokens and budget != wanted:
         _warn(warnings, "parameter_adjusted", f"{budget} is sent: at least 1024, below max_tokens", "thinking.budget_tokens")
     config = ThinkingConfig("enabled", budget, thinking.display or model.quirks.display)

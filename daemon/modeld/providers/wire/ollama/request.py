@@ -72,9 +72,8 @@ def _tools(tools: list[Tool], choice: ToolChoice | None, notes: Notes) -> list[d
         if choice.type in ("required", "tool"):
             if not tools:
                 raise ProviderFailure("invalid_request", f"tool_choice {choice.type} needs tools; give tools or leave it out")
-            message = "this wire can't make a model call a tool; it is free to choose"
-            notes.add("parameter_adjusted", message, "tool_choice")
-        elif choice.type == "none":
+            raise ProviderFailure("capability_mismatch", "this wire can't make a model call a tool; use tool_choice auto")
+        if choice.type == "none":
             return []
         if choice.parallel is False and tools:
             notes.add("parameter_ignored", "this wire has no switch for parallel calls", "tool_choice.parallel")

@@ -24,6 +24,8 @@ def encode_think(asked: Thinking | None, model: ModelSpec, notes: Notes) -> bool
     quirks = model.quirks
     if asked.mode == "off" or asked.effort == "none":
         if quirks.thinking != "none" and not quirks.thinking_can_be_off:
+            if not quirks.thinking_off_ignored:
+                raise ProviderFailure("capability_mismatch", f"{model.id} thinks whatever it is told; ask for effort low instead")
             message = "this model thinks whatever it is told; a low effort makes it think less"
             notes.add("parameter_ignored", message, "thinking.mode")
         return False

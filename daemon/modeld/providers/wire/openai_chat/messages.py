@@ -74,7 +74,8 @@ class _History:
     def __init__(self, quirks: Quirks, notes: Notes, replay: Replay) -> None:
         self._system_role = quirks.system_role
         self._system_anywhere = quirks.mid_conversation_system
-        self._verbatim_ids = quirks.tool_ids == "verbatim"
+        self._tool_id = _verbatim_tool_id if quirks.tool_ids == "verbatim" else wire_tool_id
+        self._replays = quirks.reasoning_history == "provider" or quirks.reasoning_required is not None
         self._image_urls = quirks.image_urls
         self._notes = notes
         self._replay = replay
@@ -91,25 +92,32 @@ class _History:
         for number in range(start, len(messages)):
             message = messages[number]
             if message.role != "assistant":
-                before = (len(run.others), len(run.results))
-                self._encode_input(message, number, run)
-                if _asks_for_marker(message):
-                    self._marked += (run.others[before[0] :] or run.results[before[1] :])[-1:]
+                if message.metadata is None:
+                    self._encode_input(message, number, run)
+                else:
+                    self._encode_marked(message, number, run)
                 continue
             if run.results or run.others:
-                if any(one.role == "user" for one in run.others):
+                if self._replays and any(one.role == "user" for one in run.others):
                     self._replay.next_turn()
                 run.move_to(encoded)
                 run = _Run()
             answer = self._encode_answer(message, number)
             if answer is not None:
                 encoded.append(answer)
-                if _asks_for_marker(message):
+                if message.metadata is not None and _asks_for_marker(message):
                     self._marked.append(answer)
         run.move_to(encoded)
         return History(encoded, self._marked)
 
     # ---- user, tool and later system messages
+
+    def _encode_marked(self, message: Message, number: int, run: _Run) -> None:
+        """A message that may ask for a cache marker, which goes onto the last of what it becomes."""
+        others, results = len(run.others), len(run.results)
+        self._encode_input(message, number, run)
+        if _asks_for_marker(message):
+            self._marked += (run.others[others:] or run.results[results:])[-1:]
 
     def _encode_input(self, message: Message, number: int, run: _Run) -> None:
         content = message.content
@@ -180,9 +188,6 @@ class _History:
                 self._notes.add("content_projected", "tool results are text on this wire; media follow in a user message", inner)
         return BETWEEN.join(texts)
 
-    def _tool_id(self, canonical_id: str) -> str:
-        return (canonical_id.removeprefix(PREFIX) or canonical_id) if self._verbatim_ids else wire_tool_id(canonical_id)
-
     # ---- assistant messages
 
     def _encode_answer(self, message: Message, number: int) -> ChatMessage | None:
@@ -190,7 +195,8 @@ class _History:
         content = message.content
         if isinstance(content, str) or (len(content) == 1 and isinstance(content[0], TextBlock)):
             text = text_of(message, number, self._notes)
-            return self._replay.lead([], ChatMessage("assistant", text) if text else None, calls=False)
+            answer = ChatMessage("assistant", text) if text else None
+            return self._replay.lead([], answer, calls=False) if self._replays else answer
         texts: list[str] = []
         calls: list[ToolCall] = []
         thoughts: list[tuple[ThinkingBlock | RedactedThinkingBlock, str]] = []
@@ -207,7 +213,7 @@ class _History:
                 self._leave_out(block, f"messages[{number}].content[{place}]")
         text = "".join(texts)
         answer = ChatMessage("assistant", text or None, tool_calls=calls or UNSET) if text or calls else None
-        return self._replay.lead(thoughts, answer, calls=bool(calls))
+        return self._replay.lead(thoughts, answer, calls=bool(calls)) if self._replays or thoughts else answer
 
     def _leave_out(self, block: object, path: str) -> None:
         if isinstance(block, OpaqueBlock):
@@ -216,6 +222,10 @@ class _History:
             raise ProviderFailure("invalid_request", f"{path}: tool_result belongs into a tool or user message; move it there")
         else:
             drop_block(block, path, self._notes)
+
+
+def _verbatim_tool_id(canonical_id: str) -> str:
+    return canonical_id.removeprefix(PREFIX) or canonical_id
 
 
 def _asks_for_marker(message: Message) -> bool:

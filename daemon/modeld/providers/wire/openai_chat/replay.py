@@ -11,7 +11,7 @@ from modeld_protocol.content import ProviderRaw, RedactedThinkingBlock, Thinking
 from ...spec import ModelSpec
 from ..notes import Notes
 from .think_tags import CLOSE, OPEN
-from .types import ChatMessage
+from .types import ChatMessage, RelatedMessage
 
 FILLER = " "  # what clients send where the field is required and nothing is known; the empty text is refused by some
 _FIELDS = ("reasoning_content", "reasoning")
@@ -39,12 +39,15 @@ class Replay:
     def lead(self, blocks: list[tuple[_ReasoningBlock, str]], message: ChatMessage | None, *, calls: bool) -> ChatMessage | None:
         """An assistant's message with its reasoning (each block with its path); None where it says nothing at all."""
         self._in_tool_turn = self._in_tool_turn or calls
+        if not blocks and self._required is None:
+            return message
         states = [raw for block, path in blocks if (raw := self._own(block, path)) is not None]
         if self._as_text:
             return _with_prefix(message, "".join(_quoted(block) for block, _ in blocks))
         if states and self._goes and (self._in_tool_turn or not self._tools_only):
             message = _with_states(message, states)
         if message is not None and self._required is not None and self._in_tool_turn and not _has_reasoning(message):
+            message = related(message)
             setattr(message, self._required, FILLER)
         return message
 
@@ -66,6 +69,13 @@ class Replay:
         return (block.text if isinstance(block, ThinkingBlock) else ""), raw
 
 
+def related(message: ChatMessage) -> RelatedMessage:
+    """The message, with room for what only relatives of the wire have."""
+    if isinstance(message, RelatedMessage):
+        return message
+    return RelatedMessage(message.role, message.content, message.refusal, message.tool_calls, message.tool_call_id)
+
+
 def _with_states(message: ChatMessage | None, states: list[tuple[str, ProviderRaw]]) -> ChatMessage | None:
     """Details where there are any, since they hold the text too; else each text in its field."""
     details = [entry for _, raw in states for entry in _entries(raw)]
@@ -74,6 +84,7 @@ def _with_states(message: ChatMessage | None, states: list[tuple[str, ProviderRa
         message = _with_prefix(message, f"{OPEN}{tagged}{CLOSE}" if tagged else "")
     if message is None:
         return None
+    message = related(message)
     encrypted = [raw["encrypted_content"] for _, raw in states if isinstance(raw.get("encrypted_content"), str)]
     if encrypted:
         message.encrypted_content = encrypted[-1]
@@ -106,4 +117,4 @@ def _quoted(block: _ReasoningBlock) -> str:
 
 
 def _has_reasoning(message: ChatMessage) -> bool:
-    return any(isinstance(getattr(message, field), str) for field in _FIELDS)
+    return isinstance(message, RelatedMessage) and any(isinstance(getattr(message, field), str) for field in _FIELDS)

@@ -23,11 +23,12 @@ from ..openai_shared.parameters import (
     settle_tool_choice,
 )
 from ..openai_shared.schemas import tool_schema
+from ..openai_shared.thinking import settle_thinking
 from .cache_markers import Marked, mark, takes_markers
 from .members import Members, merged
 from .messages import History, encode_messages
 from .options import ChatOptions, parse_options
-from .replay import Replay
+from .replay import Replay, related
 from .thinking import plan_chat_thinking
 from .types import ChatMessage, ChatRequest, StreamOptions
 
@@ -50,15 +51,16 @@ def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool)
 def _encode(request: CanonicalRequest, model: ModelSpec, notes: Notes, *, stream: bool) -> tuple[bytes, Marked]:
     quirks = model.quirks
     options = parse_options(request, model)
+    request = settle_thinking(request, model, notes)
     plan = plan_chat_thinking(request, model, notes)
     replay = Replay(model, notes, active=plan.active, off=plan.off)
     history = encode_messages(request, quirks, notes, replay)
     built = ChatRequest(model.wire_name, history.messages)
     if built.messages and built.messages[-1].role == "assistant":
-        _check_prefill(built.messages[-1], model)
+        built.messages[-1] = _prefill(built.messages[-1], model)
     if plan.effort is not None:
         built.reasoning_effort = plan.effort
-    _add_tools(built, request, model, notes, thinking=plan.active)
+    _add_tools(built, request, model, thinking=plan.active)
     members = merged(_standing_members(request, quirks, built, stream=stream), plan.members)
     members = merged(members, _add_sampling(built, request, model, notes, thinking=plan.active))
     _add_format(built, request, model)
@@ -74,11 +76,15 @@ def _encode(request: CanonicalRequest, model: ModelSpec, notes: Notes, *, stream
     return (b"%b,%b" % (body[:-1], _encode_body(members)[1:]) if members else body), marked
 
 
-def _check_prefill(last: ChatMessage, model: ModelSpec) -> None:
+def _prefill(last: ChatMessage, model: ModelSpec) -> ChatMessage:
+    """The assistant's message that is to be continued, with the flag that says so."""
     if not model.quirks.prefill:
         raise ProviderFailure("capability_mismatch", f"{model.id} can't go on with its own message; end with the user's")
-    if model.quirks.prefill_mark is not None:
-        setattr(last, model.quirks.prefill_mark, True)
+    if model.quirks.prefill_mark is None:
+        return last
+    marked = related(last)
+    setattr(marked, model.quirks.prefill_mark, True)
+    return marked
 
 
 def _standing_members(request: CanonicalRequest, quirks: Quirks, built: ChatRequest, *, stream: bool) -> Members:
@@ -95,11 +101,11 @@ def _standing_members(request: CanonicalRequest, quirks: Quirks, built: ChatRequ
 # ---- tools
 
 
-def _add_tools(built: ChatRequest, request: CanonicalRequest, model: ModelSpec, notes: Notes, *, thinking: bool) -> None:
+def _add_tools(built: ChatRequest, request: CanonicalRequest, model: ModelSpec, *, thinking: bool) -> None:
     if not check_tools(request, model):
         return
     quirks, choice = model.quirks, request.tool_choice
-    settled = None if choice is None else settle_tool_choice(choice, request, model, notes, thinking=thinking)
+    settled = None if choice is None else settle_tool_choice(choice, request, model, thinking=thinking)
     if settled == "none" and "none" not in quirks.tool_choices:
         return  # without the word for it, no tools are the way not to have one called
     built.tools = [_tool(tool.name, tool.description, tool.input_schema, quirks) for tool in request.tools]
@@ -107,20 +113,10 @@ def _add_tools(built: ChatRequest, request: CanonicalRequest, model: ModelSpec, 
         built.parallel_tool_calls = quirks.parallel_tool_calls
     if choice is None:
         return
-    if settled not in quirks.tool_choices:
-        settled = _nearest_choice(request, quirks, notes)
     name = choice.name or request.tools[0].name
     built.tool_choice = {"type": "function", "function": {"name": name}} if settled == "tool" else settled or "auto"
     if choice.parallel is not None:
         built.parallel_tool_calls = choice.parallel
-
-
-def _nearest_choice(request: CanonicalRequest, quirks: Quirks, notes: Notes) -> str:
-    """For a choice without a word on this wire: any tool is the one tool where there is no other."""
-    if len(request.tools) == 1 and "tool" in quirks.tool_choices:
-        return "tool"
-    notes.add("parameter_adjusted", "this model can't be made to call just any tool; it is free to choose", "tool_choice")
-    return "auto"
 
 
 def _tool(name: str, description: str | None, schema: dict[str, Any], quirks: Quirks) -> dict[str, Any]:

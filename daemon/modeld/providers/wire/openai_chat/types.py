@@ -135,6 +135,11 @@ class ChatMessage(msgspec.Struct):
     refusal: str | UnsetType = UNSET
     tool_calls: list[ToolCall] | UnsetType = UNSET
     tool_call_id: str | UnsetType = UNSET
+
+
+class RelatedMessage(ChatMessage):
+    """A message with what only relatives of the wire have: kept apart, since every field costs in every message."""
+
     reasoning_content: str | UnsetType = UNSET
     reasoning: str | UnsetType = UNSET
     reasoning_details: list[Any] | UnsetType = UNSET

@@ -24,7 +24,7 @@ from ..openai_shared.parameters import (
     settle_tool_choice,
 )
 from ..openai_shared.schemas import is_strict_schema, tool_schema
-from ..openai_shared.thinking import plan_thinking
+from ..openai_shared.thinking import plan_thinking, settle_thinking
 from .history import InputEncoder
 from .options import ResponsesOptions, parse_options
 from .types import MessageItem, ResponsesRequest
@@ -70,13 +70,14 @@ def _written(built: ResponsesRequest) -> bytes:
 
 def _build(request: CanonicalRequest, model: ModelSpec, notes: Notes, *, stream: bool) -> ResponsesRequest:
     options = parse_options(request, model)
+    request = settle_thinking(request, model, notes)
     instructions, items = InputEncoder(model, notes, stored=options.store).encode(request.system_prompt, request.messages)
     built = ResponsesRequest(model.wire_name, items)
     _add_instructions(built, instructions, request, model)
     if not model.quirks.prefill and items and isinstance(items[-1], MessageItem) and items[-1].role == "assistant":
         raise ProviderFailure("capability_mismatch", f"{model.id} can't go on with its own message; end with the user's")
     thinking = _add_reasoning(built, request, options, model, notes)
-    _add_tools(built, request, options, model, notes, thinking=thinking)
+    _add_tools(built, request, options, model, thinking=thinking)
     _add_sampling(built, request, model, notes, thinking=thinking)
     _add_text(built, request.response_format, options)
     _add_limit(built, request.max_output_tokens, notes)
@@ -132,7 +133,6 @@ def _add_tools(
     request: CanonicalRequest,
     options: ResponsesOptions,
     model: ModelSpec,
-    notes: Notes,
     *,
     thinking: bool,
 ) -> None:
@@ -143,8 +143,9 @@ def _add_tools(
     choice = request.tool_choice
     if choice is None or not offered:
         return
-    settled = settle_tool_choice(choice, request, model, notes, thinking=thinking)
-    built.tool_choice = {"type": "function", "name": choice.name} if settled == "tool" else settled
+    settled = settle_tool_choice(choice, request, model, thinking=thinking)
+    name = choice.name or request.tools[0].name
+    built.tool_choice = {"type": "function", "name": name} if settled == "tool" else settled
     if choice.parallel is not None:
         built.parallel_tool_calls = choice.parallel
 

@@ -58,7 +58,8 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "content_filter",
-        r"content_filter|content_policy|invalid_prompt|(?:misalignment|bio|cyber)_policy|data_inspection_failed|moderation|flagged"
+        r"content_filter|content_policy|content exists risk|invalid_prompt|(?:misalignment|bio|cyber)_policy"
+        r"|data_inspection_failed|moderation|flagged"
         r"|violates (?:our )?usage (?:guidelines|polic)|safety_check|safety system|responsibleaipolicy|\brefusal\b",
         400, 403, 422, 451,
     ),
@@ -193,16 +194,20 @@ def _failure(error_class: ErrorClass, found: ErrorBody, status: int | None) -> P
 
 def classify(status: int | None, found: ErrorBody) -> ErrorClass:
     """The class of an error. `status` is None where neither HTTP nor the body names one."""
-    if found.business_code is not None:
-        table, _, code = found.business_code.partition(":")
-        codes = BASE_RESP_CODES if table == "base_resp" else BUSINESS_CODES
-        known = codes.get(code)
-        if known is not None and not (known == "invalid_request" and OVERFLOW.pattern.search(found.evidence)):
-            return known
-    for rule in RULES:
+    known = _class_of_code(found.business_code)
+    if known is not None and known != "invalid_request":
+        return known
+    for rule in RULES:  # a code that says no more than that the request is wrong leaves the rest to the words
         if (rule.statuses is None or status is None or status in rule.statuses) and rule.pattern.search(found.evidence):
             return rule.error_class
+    if known is not None:
+        return known
     return _class_of_type(found.codes) if status is None else _class_of_status(status)
+
+
+def _class_of_code(code: str | None) -> ErrorClass | None:
+    table, _, number = (code or "").partition(":")
+    return (BASE_RESP_CODES if table == "base_resp" else BUSINESS_CODES).get(number)
 
 
 def _class_of_type(codes: str) -> ErrorClass:

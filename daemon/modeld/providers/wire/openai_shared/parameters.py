@@ -4,7 +4,7 @@ What a model refuses is left out with a warning where the answer stays what was 
 """
 
 import re
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
@@ -36,18 +36,26 @@ def check_tools(request: CanonicalRequest, model: ModelSpec) -> bool:
 
 
 def settle_tool_choice(
-    choice: ToolChoice, request: CanonicalRequest, model: ModelSpec, notes: Notes, *, thinking: bool
+    choice: ToolChoice, request: CanonicalRequest, model: ModelSpec, *, thinking: bool
 ) -> Literal["none", "auto", "required", "tool"]:
-    """The choice that this model can be given. Raises ProviderFailure where it names none of the tools."""
+    """The choice that this model can be given: any tool is the one tool where there is no other. Raises ProviderFailure where it
+    names none of the tools, and where the model can't be forced."""
     if choice.type in ("none", "auto"):
         return choice.type
     if choice.type == "tool" and not any(tool.name == choice.name for tool in request.tools):
         raise ProviderFailure("invalid_request", "tool_choice.name names none of the tools; name one of them")
     quirks = model.quirks
-    if not quirks.forced_tool_choice or (thinking and not quirks.forced_tool_choice_with_thinking):
-        notes.add("parameter_adjusted", "this model can't be made to call a tool; it is free to choose", "tool_choice")
-        return "auto"
-    return choice.type
+    known = quirks.tool_choices if quirks.forced_tool_choice else ()
+    settled = "tool" if choice.type == "required" and "required" not in known and len(request.tools) == 1 else choice.type
+    if settled not in known:
+        _refuse_choice(model, "use auto and ask for it in the prompt")
+    if thinking and not quirks.forced_tool_choice_with_thinking:
+        _refuse_choice(model, "turn thinking off, or use auto", " while it thinks")
+    return settled
+
+
+def _refuse_choice(model: ModelSpec, instead: str, when: str = "") -> NoReturn:
+    raise ProviderFailure("capability_mismatch", f"tool_choice: {model.id} can't be made to call a tool{when}; {instead}")
 
 
 # ---- sampling

@@ -9,6 +9,8 @@ https://developers.openai.com/api/docs/guides/reasoning (2026-11-20); the bounds
 
 from typing import NamedTuple
 
+import msgspec
+
 from modeld_protocol.request import CanonicalRequest, Thinking
 
 from ...failure import ProviderFailure
@@ -24,6 +26,19 @@ class Plan(NamedTuple):
 
     effort: str | None
     active: bool
+
+
+def settle_thinking(request: CanonicalRequest, model: ModelSpec, notes: Notes) -> CanonicalRequest:
+    """The request with thinking turned off, where a tool is forced on a model that can't be forced while it thinks: who did not
+    insist on thinking gets the call."""
+    asked, choice, quirks = request.thinking, request.tool_choice, model.quirks
+    if quirks.forced_tool_choice_with_thinking or choice is None or choice.type not in ("required", "tool"):
+        return request
+    thinks = quirks.thinking_default_on if asked is None else asked.mode == "adaptive" and asked.effort != "none"
+    if not thinks or not quirks.thinking_can_be_off or quirks.thinking == "none":
+        return request
+    notes.add("parameter_adjusted", "this model calls no tool by force while it thinks; thinking was set to off", "thinking")
+    return msgspec.structs.replace(request, thinking=Thinking("off"))
 
 
 def plan_thinking(request: CanonicalRequest, model: ModelSpec, notes: Notes) -> Plan:
