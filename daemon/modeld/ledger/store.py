@@ -267,7 +267,7 @@ class Store:
     async def compact(self) -> None:
         """Give the room of deleted rows back to the disk, a little at a time. Raises sqlite3.Error."""
         while self.failing is None and self.read_now("PRAGMA freelist_count")[0][0] > _SPARE_PAGES:
-            self.read_now(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            self._writer.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")  # execute() stops after one page
             await asyncio.sleep(_COMPACT_PAUSE_S)
 
     def _checkpoint_soon(self) -> None:
