@@ -31,6 +31,7 @@ from .server.handlers.config import ConfigHandlers
 from .server.handlers.daemon import DaemonHandlers
 from .server.handlers.model import ModelHandlers
 from .server.handlers.provider import ProviderHandlers
+from .server.handlers.provider_extras import ProviderExtraHandlers
 from .server.handlers.session import SessionHandlers
 from .server.handlers.turn import TurnHandlers
 from .server.handlers.usage import UsageHandlers
@@ -116,6 +117,7 @@ class Daemon:
         SessionHandlers(self.sessions, self.turns).register(self.router)
         TurnHandlers(self.turns, self.runtime).register(self.router)
         UsageHandlers(self.audit, self.runtime.price_of).register(self.router)
+        ProviderExtraHandlers(self.runtime).register(self.router)
         ConfigHandlers(self.source).register(self.router)
         DaemonHandlers(self.status, self.stop).register(self.router)
         self.source.on_change = self.apply_config

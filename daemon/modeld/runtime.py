@@ -24,6 +24,7 @@ from modeld_protocol.model import (
 )
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.session import CacheCreateParams, FileUploadParams, ProviderCache, ProviderFile
 from modeld_protocol.usage import Warning
 
 from .bookkeeping import Books
@@ -41,10 +42,13 @@ from .providers.catalog import row_of, wire_of
 from .providers.contract import ProviderAdapter
 from .providers.endpoint import endpoint_of
 from .providers.estimate import estimate_input_tokens
+from .providers.extras import ProviderExtras
 from .providers.failure import ProviderFailure
 from .providers.key_queue import KeyQueues
 from .providers.link import Link
 from .providers.spec import ModelSpec
+from .providers.wire.media import decode_base64, media_type_of
+from .providers.wire.multipart import FileContent
 from .routing.availability import Availability
 from .routing.capabilities import check, validate_history
 from .routing.fallbacks import fallbacks_of
@@ -348,8 +352,7 @@ class Runtime:
         for name in names:
             adapter = snapshot.adapters.get(name)
             if adapter is None:
-                known = ", ".join(snapshot.adapters) or "none"
-                raise ProviderFailure("invalid_request", f"no provider is called {name}; configured are: {known}")
+                raise self._no_provider(name)
             try:
                 found = await adapter.discover_models(env or {})
             except ProviderFailure as failure:
@@ -359,6 +362,47 @@ class Runtime:
                 model.configured = (name, model.wire_name) in configured
             result.models += found
         return result
+
+    # ---- what providers keep
+
+    async def upload_file(self, params: FileUploadParams, env: Env | None = None) -> ProviderFile:
+        """Give a provider a file to keep. Raises ProviderFailure, as all of these do."""
+        extras = self._extras(params.provider)
+        data = decode_base64(params.data)
+        if data is None:
+            raise ProviderFailure("invalid_request", "data is no base64; encode the file's bytes")
+        return await extras.upload(FileContent(params.filename, data, media_type_of(params.media_type, params.data)), env or {})
+
+    async def list_files(self, provider: str, env: Env | None = None) -> list[ProviderFile]:
+        """The files that a provider keeps."""
+        return await self._extras(provider).list_files(env or {})
+
+    async def delete_file(self, provider: str, file_id: str, env: Env | None = None) -> None:
+        """Have a provider forget a file."""
+        await self._extras(provider).delete_file(file_id, env or {})
+
+    async def create_cache(self, params: CacheCreateParams, env: Env | None = None) -> ProviderCache:
+        """Have a provider keep the beginning of prompts for one model."""
+        extras = self._extras(params.provider)
+        return await extras.create_cache(params, resolve(self.snapshot.registry, params.model, params.provider), env or {})
+
+    async def list_caches(self, provider: str, env: Env | None = None) -> list[ProviderCache]:
+        """The caches that a provider keeps."""
+        return await self._extras(provider).list_caches(env or {})
+
+    async def delete_cache(self, provider: str, cache_id: str, env: Env | None = None) -> None:
+        """Have a provider forget a cache."""
+        await self._extras(provider).delete_cache(cache_id, env or {})
+
+    def _extras(self, provider: str) -> ProviderExtras:
+        adapter = self.snapshot.adapters.get(provider)
+        if adapter is None:
+            raise self._no_provider(provider)
+        return adapter.extras(capabilities_of(self.snapshot.config.adapters[provider]))
+
+    def _no_provider(self, name: str) -> ProviderFailure:
+        known = ", ".join(self.snapshot.adapters) or "none"
+        return ProviderFailure("invalid_request", f"no provider is called {name}; configured are: {known}")
 
     async def close(self) -> None:
         """Cancel what runs and close the connections."""

@@ -36,7 +36,8 @@ class Capabilities(msgspec.Struct, omit_defaults=False):
     warning."""
     thinking: bool = False
     thinking_off: bool = True
-    """Thinking can be turned off, or there is none."""
+    """Thinking can be turned off, or there is none. A model that takes the switch and thinks all the same is told about with a
+    `parameter_ignored` warning."""
     thinking_with_tools: bool = False
     """A model that thinks does so beside tools too. Where it can't, tools turn thinking off with a warning, or are refused where
     the request insists on thinking."""

@@ -346,8 +346,8 @@ class UsageAggregateParams(msgspec.Struct, omit_defaults=True):
 class UsageGroup(msgspec.Struct):
     """The calls of one key; one group per currency where there are several. `key` is empty for calls that have none.
 
-    Sums are over what is known: of the calls that were sent, `unknown_calls` have no token counts, `unpriced_calls` no
-    cost; `estimated_calls` have counts of the daemon's own. `total_cost` and `cache_savings` are null where no call has a cost."""
+    Sums are over what is known: of the calls that were sent, `unknown_calls` have no token counts, `unpriced_calls`
+    no cost; `estimated_calls` have counts of the daemon's own. `total_cost` and `cache_savings` are null without a cost."""
 
     key: str
     calls: int

@@ -98,6 +98,16 @@ async def test_addresses_are_encrypted_or_local(row: ProviderRow) -> None:
 
 # ---- headers
 
+BEARER = ("authorization", "Bearer ")
+# platform.claude.com/docs/en/api/overview, ai.google.dev/api (2026-11-20)
+KEY_HEADERS = {"anthropic": ("x-api-key", ""), "anthropic-compatible": ("x-api-key", ""), "gemini": ("x-goog-api-key", "")}
+
+
+@each(list(all_rows()))
+def test_keys_ride_in_the_documented_header(row: ProviderRow) -> None:
+    assert (row.key_header, row.key_prefix) == KEY_HEADERS.get(row.type, BEARER)
+
+
 ATTRIBUTION = {"options": {"site_url": "https://acme.example", "app_name": "Acme"}}
 # What every call carries besides the key: platform.claude.com/docs/en/api/versioning, docs.z.ai/api-reference, and who asks:
 # openrouter.ai/docs/app-attribution, inference-docs.cerebras.ai (2026-11-20).
@@ -203,4 +213,21 @@ async def test_a_provider_without_its_key_sends_nothing(place: Place) -> None:
         assert caught.value.error_class == "not_configured"
         assert f"KEY_{row.type}".replace("-", "_").upper() in caught.value.message
     assert len(simulator.requests) == 0
+    await runtime.close()
+
+
+async def test_a_gateway_without_files_or_caches_has_none(place: Place) -> None:
+    """It speaks the provider's wire, and not to these addresses."""
+    config = config_of(place.world.simulator, options={})
+    adapters = {
+        name: AdapterConfig(name, name, f"{place.stranger.base_url}/gateway/v1", api_key_env=adapter.api_key_env)
+        for name, adapter in config.adapters.items()
+    }
+    environment = {adapter.api_key_env or "": "k" * 20 for adapter in adapters.values()}
+    runtime = Runtime(Config(adapters, config.models), environment=environment)
+    for name in adapters:
+        for ask in (runtime.list_files, runtime.list_caches):
+            with pytest.raises(ProviderFailure) as caught:
+                await ask(name)
+            assert (caught.value.error_class, caught.value.provider) == ("capability_mismatch", name)
     await runtime.close()

@@ -6,7 +6,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.conformance.suite import conversation, failures, media, thinking, tools
+from tests.conformance.suite import conversation, failures, keeping, media, thinking, tools
 from tests.conformance.suite.scenario import SCENARIOS, Scenario
 from tests.conformance.suite.world import UNKNOWN_MODEL, Case, World, plain, running_world
 
@@ -15,7 +15,7 @@ from modeld.providers.failure import ProviderFailure
 from modeld_protocol.model import ModelInfo
 
 pytestmark = pytest.mark.anyio
-assert all((conversation, failures, media, thinking, tools))  # importing them is what fills the list
+assert all((conversation, failures, keeping, media, thinking, tools))  # importing them is what fills the list
 
 Matrix = dict[tuple[str, str], set[str]]
 

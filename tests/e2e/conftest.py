@@ -1,10 +1,13 @@
 """One simulator and one daemon for each module of end-to-end tests, and a fresh client for each test."""
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from tests.harness.daemon import DaemonProcess, models_yaml
+from tests.harness.frames import check_frames
 from tests.harness.peer import Peer
 
 from modeld.simulator import Simulator
@@ -28,6 +31,21 @@ MODELS = [
     "bench-n100-s20-d10000-f0-b1",
 ]
 WIRES = ("anthropic", "openai")
+
+
+TAP = Path(__file__).parents[1] / "harness" / "tap"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every daemon of the module writes down its frames, and every one is checked against the schemas."""
+    folder = tmp_path_factory.mktemp("frames")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(TAP), os.environ.get("PYTHONPATH")))))
+        patch.setenv("MODELD_TEST_FRAMES", str(folder))
+        patch.syspath_prepend(str(TAP))
+        yield
+    check_frames(folder)
 
 
 class World(NamedTuple):

@@ -313,3 +313,37 @@ async def test_thinking_goes_back_byte_for_byte(peer: Peer, simulator: Any, wire
             assert all(json.dumps(value, ensure_ascii=False) in sent for value in opaque)
         elif any(block["type"] == "thinking" for block in first["content"]):
             assert "content_dropped" in {warning["code"] for warning in result["warnings"]}
+
+
+EXTRAS = [
+    ("cache/create", {"model": "sim-text"}),
+    ("cache/list", {}),
+    ("cache/delete", {"cache_id": "c"}),
+]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize(("method", "params"), EXTRAS)
+async def test_a_method_that_a_provider_lacks_is_a_capability_mismatch(
+    peer: Peer, simulator: Any, wire: str, method: str, params: dict[str, Any]
+) -> None:
+    reply = await peer.call(method, {"provider": wire, **params})
+    assert reply.data["error_class"] == "capability_mismatch"
+    assert reply.data["provider"] == wire
+    unknown = await peer.call(method, {"provider": "nobody", **params})
+    assert unknown.data["error_class"] == "invalid_request"
+    assert "nobody" in unknown.error["message"]
+    assert not simulator.requests
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_files_are_uploaded_listed_and_deleted(peer: Peer, wire: str) -> None:
+    kept = (await peer.call("file/upload", {"provider": wire, "filename": "a.txt", "data": "aGk="})).ok()
+    assert (kept["provider"], kept["filename"], kept["size_bytes"]) == (wire, "a.txt", 2)
+    assert (await peer.call("file/list", {"provider": wire})).ok() == {"files": [kept]}
+    gone = {"provider": wire, "file_id": kept["file_id"]}
+    assert (await peer.call("file/delete", gone)).ok() == {"deleted": True}
+    assert (await peer.call("file/delete", gone)).data["error_class"] == "invalid_request"
+    assert (await peer.call("file/list", {"provider": wire})).ok() == {"files": []}
+    broken = await peer.call("file/upload", {"provider": wire, "filename": "a", "data": "no base64!"})
+    assert (broken.data["error_class"], "base64" in broken.error["message"]) == ("invalid_request", True)

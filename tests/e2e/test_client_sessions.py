@@ -21,9 +21,11 @@ WEATHER = Tool("weather", input_schema={"type": "object", "properties": {"city":
 
 @pytest.fixture(scope="module")
 async def daemon() -> AsyncIterator[DaemonProcess]:
-    async with Simulator() as simulator:
-        async with DaemonProcess(models_yaml(simulator.base_url, simulator.openai_base_url, MODELS)) as daemon:
-            yield daemon
+    async with (
+        Simulator() as simulator,
+        DaemonProcess(models_yaml(simulator.base_url, simulator.openai_base_url, MODELS)) as daemon,
+    ):
+        yield daemon
 
 
 async def test_a_conversation(daemon: DaemonProcess) -> None:
@@ -69,7 +71,7 @@ async def test_leaving_a_turn_cancels_it_and_detached_ones_run_on(daemon: Daemon
         with pytest.raises(Cancelled):
             await turn.result()
         async with session.turn("two", detach=True) as turn:
-            async for event in turn:
+            async for _event in turn:
                 break
         while (found := await client.sessions.get(session.id)).info.running_turn_id is not None:
             await asyncio.sleep(0.02)

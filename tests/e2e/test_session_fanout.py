@@ -29,9 +29,11 @@ MODELS = [MUCH, "sim-text", "sim-echo", "sim-long-200", "sim-slow-60", "sim-faul
 
 @pytest.fixture(scope="module")
 async def world() -> AsyncIterator[World]:
-    async with Simulator() as simulator:
-        async with DaemonProcess(models_yaml(simulator.base_url, simulator.openai_base_url, MODELS)) as daemon:
-            yield World(daemon, simulator)
+    async with (
+        Simulator() as simulator,
+        DaemonProcess(models_yaml(simulator.base_url, simulator.openai_base_url, MODELS)) as daemon,
+    ):
+        yield World(daemon, simulator)
 
 
 @pytest.fixture

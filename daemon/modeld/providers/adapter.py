@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from modeld_protocol.events import CallStarted, CallWaiting
-from modeld_protocol.model import DiscoveredModel, TokenCountParams
+from modeld_protocol.model import Capabilities, DiscoveredModel, TokenCountParams
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
 from modeld_protocol.usage import Warning
@@ -21,6 +21,7 @@ from ..upstream.retry import backoff_s
 from .attempt import Attempt
 from .call import Call
 from .estimate import estimate_input_tokens
+from .extras import ProviderExtras
 from .failure import ProviderFailure
 from .key_queue import KeyQueue, KeyQueues, Slot
 from .link import Link
@@ -79,6 +80,10 @@ class WireAdapter:
             if not page:
                 break
         return found
+
+    def extras(self, able: Capabilities) -> ProviderExtras:
+        """See ProviderAdapter."""
+        return ProviderExtras(self._link, able)
 
     def cancel(self, request_id: str) -> bool:
         """See ProviderAdapter."""

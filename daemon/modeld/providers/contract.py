@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from modeld_protocol.model import DiscoveredModel, TokenCountParams
+from modeld_protocol.model import Capabilities, DiscoveredModel, TokenCountParams
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
 from modeld_protocol.usage import Warning
 
 from .call import Call
+from .extras import ProviderExtras
 from .spec import ModelSpec
 
 
@@ -44,6 +45,10 @@ class ProviderAdapter(Protocol):
 
     async def discover_models(self, env: Mapping[str, str]) -> list[DiscoveredModel]:
         """The provider's own list. Raises ProviderFailure."""
+        ...
+
+    def extras(self, able: Capabilities) -> ProviderExtras:
+        """Files and caches at the provider, as far as `able` says that it has them."""
         ...
 
     def cancel(self, request_id: str) -> bool:

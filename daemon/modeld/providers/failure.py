@@ -35,6 +35,10 @@ class ProviderFailure(Exception):
         self.request_id: str | None = None
         self.partial: CanonicalResponse | None = None
 
+    def __str__(self) -> str:
+        """The message as it is now: it may have been redacted since."""
+        return self.message
+
     def data(self) -> ErrorData:
         """The `data` of the JSON-RPC error."""
         return ErrorData(

@@ -66,12 +66,12 @@ class Link:
         """Send one request and wait for the head of its answer. Raises ProviderFailure."""
         endpoint = self.endpoint
         headers = merged_headers(endpoint.headers, encoded.headers)
-        if encoded.body:
+        if encoded.body and "content-type" not in encoded.headers:
             headers.append(("content-type", "application/json"))
         request = HttpRequest(
             encoded.method,
             endpoint.origin,
-            join_target(endpoint.base_path, path_below(endpoint.base_path, encoded.path)),
+            target_of(endpoint.base_path, encoded),
             headers,
             encoded.body,
             credential,
@@ -127,6 +127,14 @@ class Link:
     def scrub(self, name: str | None) -> str | None:
         """A name that the provider chose, without any key."""
         return name and self.redactor.scrub(name)
+
+
+def target_of(base_path: str, encoded: Encoded) -> str:
+    """Where below a base URL's path a request goes."""
+    if encoded.upload:
+        before, slash, last = base_path.rpartition("/")
+        base_path = f"{before}/upload{slash}{last}"
+    return join_target(base_path, path_below(base_path, encoded.path))
 
 
 def path_below(base_path: str, path: str) -> str:

@@ -11,6 +11,7 @@ from .builtin import parse_bench
 from .choose import Choice, Chooser
 from .control import control_plan, is_control
 from .faults import THROTTLE, FaultUse, plan_fault
+from .keeping import Shelf, wire_of_keeping
 from .meter import Meter
 from .plan import Answering, Plan, plan_answer, plan_rendered
 from .records import MAX_BODY_BYTES, RecordedRequest, Records
@@ -40,6 +41,7 @@ class Responder:
         self._token = clock.token(4).hex()
         self._wires = (*all_wires(), *flavoured_wires())
         self._bench_plans: dict[tuple[str, Peek], Plan] = {}
+        self.shelf = Shelf()
 
     def answer(self, call: Call, headers: Sequence[tuple[str, str]]) -> tuple[Plan, RecordedRequest | None]:
         """The plan for a request, and its record unless it asks for a control page."""
@@ -76,7 +78,7 @@ class Responder:
     def _routed(self, call: Call, record: RecordedRequest) -> Plan:
         wire, operation = self._route(call)
         if wire is None:
-            return self._unknown_route(call)
+            return self._keeping(call, record) or self._unknown_route(call)
         record.wire = wire.name
         if operation == "generate" and (_BENCH_MARK.encode() in call.body or _BENCH_MARK in call.path):
             plan = self._bench(wire, call, record)
@@ -85,10 +87,7 @@ class Responder:
         try:
             return self._operate(wire, operation, call, record)
         except Refused as refused:
-            failure = msgspec.convert(
-                {"kind": refused.kind, "message": refused.message, "param": refused.param, "code": refused.code}, Failure
-            )
-            return plan_rendered(wire.failure(failure, Ask(record.model or "unknown"), self._request_id(call)))
+            return plan_rendered(wire.failure(_failure_of(refused), Ask(record.model or "unknown"), self._request_id(call)))
 
     def _operate(self, wire: SimWire, operation: Operation | None, call: Call, record: RecordedRequest) -> Plan:
         if operation == "generate":
@@ -114,6 +113,18 @@ class Responder:
         wait_s = self._meter.wait_s(credential_of(call.headers) or "", float(use.params["per_second"]), self._clock.monotonic())
         fault = FaultUse(use.fault, {**use.params, "retry_after": round(wait_s, 3)}) if wait_s > 0 else None
         return msgspec.structs.replace(choice, fault=fault)
+
+    def _keeping(self, call: Call, record: RecordedRequest) -> Plan | None:
+        """The plan of a request about what is kept for later, None for any other."""
+        try:
+            answer = self.shelf.answer(call, require_key=self.scenario.require_key)
+        except Refused as refused:
+            wire = next(wire for wire in self._wires if wire.name == wire_of_keeping(call))
+            return plan_rendered(wire.failure(_failure_of(refused), None, self._request_id(call)))
+        if answer is None:
+            return None
+        record.wire, rendered = answer
+        return plan_rendered(rendered)
 
     def _request_id(self, call: Call) -> str:
         return f"req_{self._token}{call.number:06d}"
@@ -141,3 +152,8 @@ class Responder:
         spoken = ", ".join(wire.title for wire in all_wires())
         message = f"The simulator has no {call.method} {call.path}. It speaks {spoken}; check the base URL"
         return plan_rendered(Rendered(404, msgspec.json.encode({"error": {"type": "not_found_error", "message": message}})))
+
+
+def _failure_of(refused: Refused) -> Failure:
+    said = {"kind": refused.kind, "message": refused.message, "param": refused.param, "code": refused.code}
+    return msgspec.convert(said, Failure)

@@ -87,7 +87,8 @@ class Simulator:
         self._responder.chooser.push(Pushed(script, times, model, wire))
 
     def reset(self) -> None:
-        """Forget requests, pushed answers and counters; running answers go on."""
+        """Forget requests, pushed answers, counters and what was kept; running answers go on."""
+        self._responder.shelf.clear()
         self._responder.records.reset()
         self._responder.chooser.reset()
 

@@ -73,6 +73,7 @@ def parse_moment(text: str, now_wall: float) -> float | None:
 
 
 def parse_number(text: str) -> float | None:
+    """A header's plain number, or None for whatever else stands there."""
     text = text.strip()
     return float(text) if _NUMBER.fullmatch(text) else None
 

@@ -164,6 +164,7 @@ def _messages(body: Json) -> Iterator[Turn]:
                 case "tool_use":
                     turn.calls = [*turn.calls, (block["id"], block["name"], block["input"])]
                 case "tool_result":
+                    assert turn == Turn(message["role"]), "results come before anything else"
                     yield _message_result(block)
                 case "image" | "document":
                     turn.media = [*turn.media, _message_media(block)]

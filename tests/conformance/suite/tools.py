@@ -59,6 +59,7 @@ async def a_result_goes_back(case: Case) -> None:
     first = await case.ask(ONE_CALL, tools=[WEATHER])
     reply = await case.ask("text", messages=after(first, "sunny, 漢"), tools=[WEATHER])
     check_pairs(reply)
+    assert [f"tu_{call[0]}" for call in reply.received.calls()] == [call.id for call in first.calls], "ids go back as they came"
     assert [call[1:] for call in reply.received.calls()] == [("weather", {"city": "Zürich"})]
     assert [(result.text, result.is_error) for result in reply.received.results()] == [("sunny, 漢", False)]
     assert surprises(case, reply) == []

@@ -11,11 +11,13 @@ import msgspec
 
 from modeld_protocol.model import DiscoveredModel, TokenCountParams
 from modeld_protocol.request import CanonicalRequest
+from modeld_protocol.session import CacheCreateParams, ProviderCache, ProviderFile
 from modeld_protocol.usage import Warning
 
 from ..assembler import Assembler
 from ..failure import ProviderFailure
 from ..spec import ModelSpec
+from .multipart import FileContent
 
 REQUEST_ID_HEADERS = ("request-id", "x-request-id", "cerebras-request-id", "msh-request-id", "trace-id")
 """Where providers put the id that their support asks for."""
@@ -31,6 +33,8 @@ class Encoded(msgspec.Struct):
     cache_breakpoints: int = 0
     cache_ttl: Literal["5m", "1h"] | None = None
     method: str = "POST"
+    upload: bool = False
+    """The path lies below `/upload`, beside the base URL's last part (`…/upload/v1beta/files`)."""
     window_tokens: int | None = None
     """The window to which this provider cuts longer prompts without a word; 0 where it does and the window is unknown, None
     where it says so."""
@@ -53,11 +57,61 @@ class StreamDecoder(Protocol):
         ...
 
 
+class FileWire(Protocol):
+    """What a wire offers besides, where providers that speak it keep files."""
+
+    def encode_upload(self, file: FileContent) -> Encoded:
+        """The request that gives the provider a file."""
+        ...
+
+    def decode_file(self, body: bytes, provider: str) -> ProviderFile:
+        """The file as the provider keeps it. Raises ProviderFailure for what is none."""
+        ...
+
+    def encode_list(self, page: str | None) -> Encoded:
+        """The request for a page of the files there are."""
+        ...
+
+    def decode_list(self, body: bytes, provider: str) -> tuple[list[ProviderFile], str | None]:
+        """Files and the next page's token."""
+        ...
+
+    def encode_delete(self, file_id: str) -> Encoded:
+        """The request that has the provider forget a file."""
+        ...
+
+
+class CacheWire(Protocol):
+    """The same for prompts that are cached by name."""
+
+    def encode_create(self, params: CacheCreateParams, model: ModelSpec) -> Encoded:
+        """The request that has the provider keep a prompt's beginning. Raises ProviderFailure as `Wire.encode`."""
+        ...
+
+    def decode_cache(self, body: bytes, provider: str) -> ProviderCache:
+        """The cache as the provider keeps it. Raises ProviderFailure for what is none."""
+        ...
+
+    def encode_list(self, page: str | None) -> Encoded:
+        """The request for a page of the caches there are."""
+        ...
+
+    def decode_list(self, body: bytes, provider: str) -> tuple[list[ProviderCache], str | None]:
+        """Caches and the next page's token."""
+        ...
+
+    def encode_delete(self, cache_id: str) -> Encoded:
+        """The request that has the provider forget a cache."""
+        ...
+
+
 class Wire(Protocol):
     """One provider protocol."""
 
     name: str
     framing: Literal["sse", "ndjson"]
+    files: FileWire | None
+    caches: CacheWire | None
 
     def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
         """Raises ProviderFailure (`capability_mismatch`, `invalid_request`) for what this model or wire can't take."""

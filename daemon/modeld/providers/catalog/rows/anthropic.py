@@ -37,6 +37,7 @@ ANTHROPIC = ProviderRow(
         file_sources=ANY_SOURCE,
         prompt_cache="explicit",
         count_tokens=True,
+        file_uploads=True,
     ),
     quirks=Quirks(
         max_tokens_field="max_tokens",

@@ -46,6 +46,8 @@ GEMINI = ProviderRow(
         file_sources=ANY_SOURCE,
         prompt_cache="automatic",
         count_tokens=True,
+        file_uploads=True,
+        explicit_caches=True,
     ),
     # Thoughts come only where they are asked for. Calls that carry no signature are refused from Gemini 3 on; this one stands
     # in for those that another model made: https://ai.google.dev/gemini-api/docs/thought-signatures (2026-11-20).

@@ -46,6 +46,7 @@ OPENAI = ProviderRow(
         files=True,
         file_sources=_INLINE_OR_ID,
         prompt_cache="automatic",
+        file_uploads=True,
     ),
     quirks=Quirks(thinking="effort", efforts=ALL_EFFORTS),
     limits=ModelLimits(min_cache_tokens=1_024),
@@ -213,6 +214,7 @@ OPENAI_RESPONSES = ProviderRow(
         file_sources=ANY_SOURCE,
         prompt_cache="automatic",
         count_tokens=True,
+        file_uploads=True,
     ),
     # The provider takes reasoning of another model out of the input: it is bound to the model that made it.
     quirks=Quirks(thinking="effort", efforts=ALL_EFFORTS, stop=False, reasoning_bound_to_model=True),

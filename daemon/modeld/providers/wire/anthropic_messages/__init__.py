@@ -13,9 +13,10 @@ from modeld_protocol.request import CanonicalRequest
 from ...assembler import Assembler
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
-from ..contract import Encoded, Wire
+from ..contract import CacheWire, Encoded, FileWire, Wire
 from .errors import decode_failure
 from .events import MessagesStreamDecoder
+from .files import MessagesFiles
 from .request import api_headers, encode, encode_count
 from .response import decode_count, decode_message, decode_models
 
@@ -25,6 +26,8 @@ class MessagesWire:
 
     name = "anthropic_messages"
     framing: Literal["sse", "ndjson"] = "sse"
+    files: FileWire | None = MessagesFiles()
+    caches: CacheWire | None = None
 
     def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
         """See Wire."""

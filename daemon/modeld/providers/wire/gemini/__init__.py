@@ -13,9 +13,10 @@ from modeld_protocol.request import CanonicalRequest
 from ...assembler import Assembler
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
-from ..contract import Encoded, Wire
+from ..contract import CacheWire, Encoded, FileWire, Wire
 from .errors import decode_failure
 from .events import GeminiStreamDecoder, decode_answer
+from .keeping import GeminiCaches, GeminiFiles
 from .listing import decode_count, decode_models
 from .request import encode_count, encode_request
 
@@ -27,6 +28,8 @@ class GeminiWire:
 
     name = "gemini"
     framing: Literal["sse", "ndjson"] = "sse"
+    files: FileWire | None = GeminiFiles()
+    caches: CacheWire | None = GeminiCaches()
 
     def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
         """See Wire."""

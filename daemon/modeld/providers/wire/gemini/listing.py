@@ -11,7 +11,7 @@ from .loose import is_object, objects, parse_json, whole_number
 
 def decode_count(body: bytes) -> int:
     """The answer of `countTokens`. Raises ProviderFailure."""
-    count = whole_number(_object(body).get("totalTokens", 0))  # a count of nothing is left out, as all zeros are
+    count = whole_number(read_object(body).get("totalTokens", 0))  # a count of nothing is left out, as all zeros are
     if count is None or count < 0:
         raise ProviderFailure("server_error", "the provider's token count is no number; try again, or check base_url")
     return count
@@ -19,7 +19,7 @@ def decode_count(body: bytes) -> int:
 
 def decode_models(body: bytes, provider: str) -> tuple[list[DiscoveredModel], str | None]:
     """A page of the models that can answer, and the next page's token. Raises ProviderFailure."""
-    page = _object(body)
+    page = read_object(body)
     if "models" not in page and page:
         raise decode_failure(200, {}, body)
     models = [model for entry in objects(page.get("models")) if (model := _model(entry, provider)) is not None]
@@ -27,7 +27,8 @@ def decode_models(body: bytes, provider: str) -> tuple[list[DiscoveredModel], st
     return models, token if isinstance(token, str) and token else None
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes) -> dict[str, Any]:
+    """A body that is an object and no error. Raises ProviderFailure."""
     try:
         value, _ = parse_json(body)
     except ValueError:

@@ -29,7 +29,7 @@ def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool)
     """A request for an answer. Raises ProviderFailure (`capability_mismatch`, `invalid_request`), each with a next step."""
     notes = Notes()
     options = parse_options(request, model)
-    body = _prompt(request, model, options, notes)
+    body = encode_prompt(request, model, notes, options)
     if not model.quirks.prefill and body.contents and body.contents[-1].role == "model":
         raise ProviderFailure("capability_mismatch", f"{model.id} can't go on with its own message; end with the user's")
     body.tool_config = _tool_config(request, options, model, notes)
@@ -40,16 +40,16 @@ def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool)
         _leave_to_cache(body, options.cached_content, notes)
     _note_cache(request, notes)
     method = "streamGenerateContent?alt=sse" if stream else "generateContent"
-    return Encoded(f"{_resource(model)}:{method}", _dump(body), warnings=notes.warnings())
+    return Encoded(f"{_resource(model)}:{method}", dump_body(body), warnings=notes.warnings())
 
 
 def encode_count(params: TokenCountParams, model: ModelSpec) -> Encoded:
     """A request for the number of input tokens. Raises as `encode_request`."""
     notes = Notes()
     request = CanonicalRequest(params.messages, system_prompt=params.system_prompt, tools=params.tools)
-    body = _prompt(request, model, NONE, notes)
+    body = encode_prompt(request, model, notes)
     body.model = model.wire_name if "/" in model.wire_name else f"models/{model.wire_name}"
-    return Encoded(f"{_resource(model)}:countTokens", _dump({"generateContentRequest": body}), warnings=notes.warnings())
+    return Encoded(f"{_resource(model)}:countTokens", dump_body({"generateContentRequest": body}), warnings=notes.warnings())
 
 
 def _resource(model: ModelSpec) -> str:
@@ -58,15 +58,17 @@ def _resource(model: ModelSpec) -> str:
     return f"/{name}" if "/" in name else f"/models/{name}"
 
 
-def _prompt(request: CanonicalRequest, model: ModelSpec, options: GeminiOptions, notes: Notes) -> RequestBody:
-    """System prompt, tools and contents."""
+def encode_prompt(
+    request: CanonicalRequest, model: ModelSpec, notes: Notes, options: GeminiOptions = NONE, *, may_be_empty: bool = False
+) -> RequestBody:
+    """System prompt, tools and contents. Raises ProviderFailure as `encode_request`."""
     conversation = Conversation(model, notes)
     conversation.add_all(request.messages)
     texts = [request.system_prompt, *conversation.system] if request.system_prompt else conversation.system
     system = "\n\n".join(text for text in texts if text)
     if system and model.quirks.system_role == "user":
         conversation.say_first(system)
-    if not conversation.contents:
+    if not conversation.contents and not may_be_empty:
         raise ProviderFailure("invalid_request", "messages: nothing to send is left; give at least one user message with content")
     return RequestBody(
         system_instruction=SystemParam([{"text": system}]) if system and model.quirks.system_role != "user" else None,
@@ -205,7 +207,8 @@ def _note_cache(request: CanonicalRequest, notes: Notes) -> None:
             notes.add("parameter_ignored", f"automatic caching has no {name}", f"cache.{name}")
 
 
-def _dump(value: Any) -> bytes:
+def dump_body(value: Any) -> bytes:
+    """JSON. Raises ProviderFailure (`invalid_request`) for what has no place in it."""
     try:
         return _encode_body(value)
     except UnicodeEncodeError:

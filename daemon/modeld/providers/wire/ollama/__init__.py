@@ -9,7 +9,7 @@ from modeld_protocol.request import CanonicalRequest
 from ...assembler import Assembler
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
-from ..contract import Encoded, StreamDecoder
+from ..contract import CacheWire, Encoded, FileWire, StreamDecoder
 from .errors import decode_failure
 from .events import LineStreamDecoder
 from .request import encode_request
@@ -21,6 +21,8 @@ class OllamaWire:
 
     name = "ollama"
     framing: Literal["sse", "ndjson"] = "ndjson"
+    files: FileWire | None = None
+    caches: CacheWire | None = None
 
     def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
         """See Wire."""

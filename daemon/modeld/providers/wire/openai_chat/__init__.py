@@ -9,8 +9,9 @@ from modeld_protocol.request import CanonicalRequest
 from ...assembler import Assembler
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
-from ..contract import Encoded, StreamDecoder
+from ..contract import CacheWire, Encoded, FileWire, StreamDecoder
 from ..openai_shared.errors import decode_failure
+from ..openai_shared.files import OpenAIFiles
 from ..openai_shared.model_list import decode_models
 from .count import decode_count, encode_count
 from .events import ChatStreamDecoder
@@ -23,6 +24,8 @@ class OpenAIChatWire:
 
     name = "openai_chat"
     framing: Literal["sse", "ndjson"] = "sse"
+    files: FileWire | None = OpenAIFiles()
+    caches: CacheWire | None = None
 
     def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
         """See Wire."""

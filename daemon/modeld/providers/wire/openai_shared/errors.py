@@ -82,7 +82,9 @@ RULES: tuple[Rule, ...] = (
         r"|encrypted content .{0,300}could not be|\bitem (?:with id )?'[a-z]+_[^']*' (?:not found|of type)",
         400, 404,
     ),
-    _rule("invalid_request", r"previous_response_not_found|previous response with id|conversation with id", 400, 404),
+    _rule(
+        "invalid_request", r"no such file|previous_response_not_found|previous response with id|conversation with id", 400, 404
+    ),
     _rule("capability_mismatch", r"not support(?:ed)?\b|unsupported|no endpoints found that support", 404),
 )  # fmt: skip
 

@@ -1,0 +1,98 @@
+"""Scenarios of what providers keep for later requests: files, and prompts that are cached by name."""
+
+import base64
+
+import pytest
+from tests.conformance.suite.media import PDF
+from tests.conformance.suite.scenario import ONCE, scenario
+from tests.conformance.suite.tools import WEATHER
+from tests.conformance.suite.world import UNKNOWN_MODEL, Case
+
+from modeld.providers.failure import ProviderFailure
+from modeld_protocol.content import Message
+from modeld_protocol.request import Tool
+from modeld_protocol.session import CacheCreateParams, FileUploadParams
+
+NAME = 'Übersicht "2026".pdf'
+
+
+def upload_of(case: Case) -> FileUploadParams:
+    return FileUploadParams(case.info.provider, NAME, base64.b64encode(PDF).decode(), "application/pdf")
+
+
+@scenario("file_uploads", modes=ONCE)
+async def files_are_kept(case: Case) -> None:
+    """Uploaded, listed, named in a request, forgotten."""
+    if case.able.file_uploads and case.info.wire_name != UNKNOWN_MODEL:
+        return  # files are the provider's, whatever the model
+    runtime, provider = case.world.runtime, case.info.provider
+    case.simulator.reset()
+    kept = await runtime.upload_file(upload_of(case))
+    assert (kept.provider, kept.size_bytes) == (provider, len(PDF))
+    assert kept.media_type in ("application/pdf", None)
+    assert await runtime.list_files(provider) == [kept]
+    await runtime.delete_file(provider, kept.file_id)
+    assert await runtime.list_files(provider) == []
+    with pytest.raises(ProviderFailure, match="file/list") as caught:
+        await runtime.delete_file(provider, kept.file_id)
+    assert caught.value.error_class == "invalid_request"
+    again = await runtime.upload_file(upload_of(case))
+    block = {"type": "file", "source": {"kind": "file_id", "file_id": again.file_id}, "media_type": "application/pdf"}
+    reply = await case.ask("text", messages=[{"role": "user", "content": [block]}])
+    assert reply.received.media() == [("file", "file_id", again.file_id.removeprefix("files/"))]
+
+
+@scenario("file_uploads", modes=ONCE)
+async def files_are_listed(case: Case) -> None:
+    case.simulator.reset()
+    assert await case.world.runtime.list_files(case.info.provider) == []
+
+
+@scenario("file_uploads", modes=ONCE)
+async def files_are_forgotten(case: Case) -> None:
+    with pytest.raises(ProviderFailure) as caught:
+        await case.world.runtime.delete_file(case.info.provider, "file-gone")
+    if not case.able.file_uploads:
+        raise caught.value
+    assert caught.value.error_class == "invalid_request"
+
+
+@scenario("explicit_caches", modes=ONCE)
+async def caches_are_kept(case: Case) -> None:
+    """Made of the beginning of prompts, listed, named in a request that leaves that beginning out, forgotten."""
+    runtime, provider = case.world.runtime, case.info.provider
+    case.simulator.reset()
+    params = CacheCreateParams(
+        provider,
+        case.info.id,
+        [Message("user", "A long book.")],
+        "Be brief.",
+        [Tool(**WEATHER)] if case.able.tools else [],
+        ttl_seconds=300,
+    )
+    kept = await runtime.create_cache(params)
+    sent = case.simulator.requests[-1].body.decode()
+    assert all(text in sent for text in ("A long book.", "Be brief.", '"ttl":"300s"'))
+    assert (kept.provider, kept.model, bool(kept.tokens)) == (provider, case.info.id, True)
+    assert await runtime.list_caches(provider) == [kept]
+    await runtime.delete_cache(provider, kept.cache_id)
+    assert await runtime.list_caches(provider) == []
+    options = {case.info.provider: {"cached_content": kept.cache_id}}
+    reply = await case.ask("text", system_prompt="Be brief.", provider_options=options)
+    assert f'"cachedContent":"{kept.cache_id}"' in reply.received.raw
+    assert reply.received.system == ""
+
+
+@scenario("explicit_caches", modes=ONCE)
+async def caches_are_listed(case: Case) -> None:
+    case.simulator.reset()
+    assert await case.world.runtime.list_caches(case.info.provider) == []
+
+
+@scenario("explicit_caches", modes=ONCE)
+async def caches_are_forgotten(case: Case) -> None:
+    with pytest.raises(ProviderFailure) as caught:
+        await case.world.runtime.delete_cache(case.info.provider, "cachedContents/gone")
+    if not case.able.explicit_caches:
+        raise caught.value
+    assert caught.value.error_class == "invalid_request"
