@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,9 +15,14 @@ from modeld_protocol.config import ConfigChanged, DaemonStatus
 from modeld_protocol.events import AvailabilityChanged
 
 from . import __version__, limits
+from .bookkeeping import Books
 from .clock import SYSTEM, Clock
 from .config.reload import ConfigSource
 from .credentials.redact import Redactor
+from .ledger.audit import Audit
+from .ledger.schema import LEDGER
+from .ledger.store import FILE_NAME, Store
+from .observe.debug import Debug
 from .observe.log import logger
 from .runtime import Runtime
 from .server.connection import Phase
@@ -27,27 +32,41 @@ from .server.handlers.daemon import DaemonHandlers
 from .server.handlers.model import ModelHandlers
 from .server.handlers.provider import ProviderHandlers
 from .server.handlers.provider_extras import ProviderExtraHandlers
+from .server.handlers.session import SessionHandlers
+from .server.handlers.turn import TurnHandlers
+from .server.handlers.usage import UsageHandlers
 from .server.handshake import DaemonIdentity
 from .server.listener import Listener
 from .server.router import Router
+from .server.stream_encoder import StreamEncoder
+from .sessions.fanout import Encode
+from .sessions.records import SCHEMA as SESSIONS
+from .sessions.registry import Sessions
+from .sessions.turn import Turns
+from .upstream.contract import Transport
+
+if TYPE_CHECKING:
+    from .observing import Watches
 
 _log = logger("daemon")
 _DRAIN_LOOK_S = 0.01  # how often a draining daemon looks whether something still runs
 
 
 class Options(msgspec.Struct, frozen=True):
-    """How a daemon is started. `idle_exit_s` 0 means it stays until it is told to go; `tcp` is `host:port` or None."""
+    """How a daemon is started. Without `state_dir` its store lives in memory. `idle_exit_s` 0 means it stays until it is told
+    to go; `tcp` is `host:port` or None. With `artefacts` what passes to and from providers is written there, as `debug` says."""
 
     socket: Path | None
     config: Path | None = None
     state_dir: Path | None = None
     tcp: str | None = None
     idle_exit_s: float = 0
-    log_level: str = "warning"
+    debug: Debug = Debug()
+    artefacts: Path | None = None
 
 
 class Daemon:
-    """Everything that lives as long as the process."""
+    """Everything that lives as long as the process. `store` and `transport` stand in for the file and the network."""
 
     def __init__(
         self,
@@ -56,6 +75,9 @@ class Daemon:
         environment: Mapping[str, str],
         redactor: Redactor,
         clock: Clock = SYSTEM,
+        *,
+        store: Store | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.options = options
         self.source = source
@@ -63,10 +85,27 @@ class Daemon:
         self.daemon_id = clock.new_id("dmn")
         self.started = clock.monotonic()
         self.draining = False
+        file = options.state_dir / FILE_NAME if options.state_dir else None
+        self.store = store or Store.open(file, clock, (LEDGER, SESSIONS))
+        self.audit = Audit(self.store, clock)
+        self.watches = _watches(options, environment, self.daemon_id, redactor, clock)
         self.runtime = Runtime(
-            source.config, environment=environment, clock=clock, redactor=redactor, config_file=str(source.place.path)
+            source.config,
+            environment=environment,
+            transport=transport,
+            clock=clock,
+            redactor=redactor,
+            config_file=str(source.place.path),
+            books=Books(self.audit, clock),
+            debug=options.debug,
+            tap=self.watches.tap if self.watches else None,
+            around=self.watches.around if self.watches else (),
         )
+        if self.watches:
+            self.watches.follow(self.runtime)
         self.runtime.on_availability = self._announce_availability
+        self.sessions = Sessions(self.store, self.runtime)
+        self.turns = Turns(self.sessions, _encoder)
         self.router = Router(self._admission)
         self.identity = DaemonIdentity(self.daemon_id, self.runtime.epoch, __version__)
         self.listener = Listener(self.router, self.identity, clock=clock, on_change=self._note_clients)
@@ -75,6 +114,9 @@ class Daemon:
         self._forced = asyncio.Event()
         ModelHandlers(self.runtime).register(self.router)
         ProviderHandlers(self.runtime).register(self.router)
+        SessionHandlers(self.sessions, self.turns).register(self.router)
+        TurnHandlers(self.turns, self.runtime).register(self.router)
+        UsageHandlers(self.audit, self.runtime.price_of).register(self.router)
         ProviderExtraHandlers(self.runtime).register(self.router)
         ConfigHandlers(self.source).register(self.router)
         DaemonHandlers(self.status, self.stop).register(self.router)
@@ -111,7 +153,11 @@ class Daemon:
 
     async def serve(self) -> None:
         """Serve until told to stop, then drain."""
-        beside = [asyncio.create_task(work) for work in (self.runtime.warm_up(), self.source.watch(), self._leave_when_idle())]
+        self.sessions.recover()
+        beside = [
+            asyncio.create_task(work)
+            for work in (self.runtime.warm_up(), self.source.watch(), self._leave_when_idle(), self.audit.upkeep())
+        ]
         try:
             await self._stopping.wait()
             await self._drain()
@@ -119,7 +165,11 @@ class Daemon:
             for task in beside:
                 task.cancel()
             await self.listener.close(limits.FAREWELL_S)
+            await self.turns.close()
             await self.runtime.close()
+            if self.watches:
+                await self.watches.close()
+            await self.store.close()
 
     async def _drain(self) -> None:
         """No new connections and calls; running ones get their time, then they are cancelled and still get their reply."""
@@ -129,6 +179,7 @@ class Daemon:
         self._forced.clear()
         for connection in tuple(self.listener.connections):
             connection.cancel_requests()
+        self.turns.cancel_all()
         await self._until_quiet(limits.CANCEL_S)
 
     async def _until_quiet(self, patience_s: float) -> None:
@@ -140,7 +191,8 @@ class Daemon:
 
     def _running(self) -> int:
         """Requests that wait for their answer, or calls without a client, whichever are more."""
-        return max(self.runtime.calls_running, sum(connection.requests_in_flight for connection in self.listener.connections))
+        calls = max(self.runtime.calls_running, self.turns.running)
+        return max(calls, sum(connection.requests_in_flight for connection in self.listener.connections))
 
     async def _leave_when_idle(self) -> None:
         """Idle exit: nobody connected and nothing running for the whole time."""
@@ -150,7 +202,7 @@ class Daemon:
         while True:
             await asyncio.sleep(min(patience_s / 4, 5))
             now_s = self.clock.monotonic()
-            if self.listener.connections or self.runtime.calls_running:
+            if self.listener.connections or self.runtime.calls_running or self.turns.running:
                 self._busy_at_s = now_s
             elif now_s - self._busy_at_s >= patience_s:
                 _log.info("idle: leaving")
@@ -182,7 +234,24 @@ class Daemon:
             rss_bytes=_rss_bytes(),
             providers={provider.name: provider.availability for provider in self.runtime.providers()},
             draining=self.draining,
+            sessions=self.sessions.count(),
         )
+
+
+def _watches(
+    options: Options, environment: Mapping[str, str], instance: str, redactor: Redactor, clock: Clock
+) -> "Watches | None":
+    """What watches calls; its modules are not even imported where nobody asked for it."""
+    if options.artefacts is None and not environment.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return None
+    from .observing import Watches
+
+    return Watches(environment, instance, redactor, clock, options.artefacts, options.debug)
+
+
+def _encoder(request_id: str, epoch: str, session_id: str, turn_id: str, cursor: int) -> Encode:
+    """What encodes the events of one turn."""
+    return StreamEncoder(request_id, epoch, session_id, turn_id, cursor).encode
 
 
 def _rss_bytes() -> int | None:

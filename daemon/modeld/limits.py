@@ -9,6 +9,8 @@ MAX_HEADER_BYTES = 4 * KIB  # promised; Content-Length and Content-Type need 100
 MAX_REQUESTS_IN_FLIGHT = 256  # per client, promised; beyond it -32001 at once
 MAX_CALLS_RUNNING_PER_CLIENT = 64  # of those in flight, how many talk to providers at once; the rest wait in order
 MAX_CALLS_RUNNING = 2_048  # whole daemon, so that file descriptors suffice
+MAX_CALLS_RUNNING_PER_KEY = 2_048  # at one origin with one key, unless `max_concurrent_calls` of the adapter's options says less
+MAX_KEYS_WATCHED = 1_024  # keys whose limits are remembered; the idle ones go first
 MAX_CLIENTS = 2_048
 MAX_BYTES_IN_FLIGHT_PER_CLIENT = 64 * MIB  # undispatched request bodies of one client
 WRITE_HIGH_WATER_BYTES = 256 * KIB  # above it the providers of this client's streams are paused
@@ -45,6 +47,7 @@ MAX_PROVIDER_MESSAGE_CHARS = 2_000  # of a provider's error text that goes on to
 
 # ---- retries
 MAX_RETRY_WAIT_S = 60.0  # what a provider asks for beyond it is cut to it; the error then says what was asked
+MAX_CONTENDED_RETRIES = 20  # of one call, after answers that throttled it while others with the same key came through
 BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 8.0
 

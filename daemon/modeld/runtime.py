@@ -6,7 +6,7 @@ the one it began with.
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -18,18 +18,23 @@ from modeld_protocol.model import (
     DiscoverParams,
     DiscoverResult,
     ModelInfo,
+    Pricing,
     ProviderInfo,
     TokenCountParams,
 )
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
 from modeld_protocol.session import CacheCreateParams, FileUploadParams, ProviderCache, ProviderFile
+from modeld_protocol.usage import Warning
 
+from .bookkeeping import Books
 from .clock import SYSTEM, Clock
 from .config.schema import AdapterConfig, Config
 from .credentials.redact import Redactor
 from .credentials.sources import KeySources
 from .keys import KeyRing
+from .observe.call_log import CallLog
+from .observe.debug import Debug
 from .observe.log import logger
 from .providers.adapter import WireAdapter
 from .providers.call import Call
@@ -39,16 +44,21 @@ from .providers.endpoint import endpoint_of
 from .providers.estimate import estimate_input_tokens
 from .providers.extras import ProviderExtras
 from .providers.failure import ProviderFailure
+from .providers.key_queue import KeyQueues
 from .providers.link import Link
+from .providers.spec import ModelSpec
 from .providers.wire.media import decode_base64, media_type_of
 from .providers.wire.multipart import FileContent
 from .routing.availability import Availability
 from .routing.capabilities import check, validate_history
+from .routing.fallbacks import fallbacks_of
 from .routing.registry import Registry, build_registry, capabilities_of
 from .routing.resolve import resolve
 from .upstream.contract import Transport
 
 Env = Mapping[str, str]
+Run = Callable[[Call], Awaitable[CanonicalResponse]]
+Around = Callable[[Call, Run], Awaitable[CanonicalResponse]]
 _log = logger("runtime")
 _OF_THE_KEY = ("auth", "quota_exceeded", "rate_limit")
 
@@ -64,7 +74,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 class Runtime:
     """Runs calls. `environment` supplies keys; `transport` is the HTTP client, the direct one by default; `config_file` is
-    what messages name as the place for keys."""
+    what messages name as the place for keys; `books` is where calls are entered, nowhere without it. `debug` says what the log
+    tells of calls, `tap` sees what passes to and from providers, `around` is wrapped around each call, the last one outermost."""
 
     def __init__(
         self,
@@ -75,8 +86,18 @@ class Runtime:
         clock: Clock = SYSTEM,
         redactor: Redactor | None = None,
         config_file: str = "models.yaml",
+        books: Books | None = None,
+        debug: Debug | None = None,
+        tap: Callable[[Transport], Transport] | None = None,
+        around: Sequence[Around] = (),
     ) -> None:
         self.clock = clock
+        self.books = books
+        self._debug = debug or Debug()
+        self._tap = tap
+        self._run: Run = self._entered
+        for one in around:
+            self._run = _inside(one, self._run)
         self.epoch = clock.new_id("ep")
         self.redactor = redactor or Redactor()
         self.calls_total = 0
@@ -85,6 +106,7 @@ class Runtime:
         self.on_availability: Callable[[AvailabilityChanged], None] = lambda _change: None
         self._transport = transport or _direct_transport()
         self._availability = Availability(clock.monotonic)
+        self._key_queues = KeyQueues(clock)
         self._keys = KeyRing(KeySources(config_file, clock=clock), self.redactor, environment)
         self.snapshot = self._build(config, 1, {})
 
@@ -108,7 +130,10 @@ class Runtime:
             name: previous[name] if known.get(name) == adapter else self._adapter(adapter)
             for name, adapter in config.adapters.items()
         }
-        return Snapshot(version, config, build_registry(config), adapters)
+        registry = build_registry(config)
+        if self.books is not None:
+            self.books.follow(config)
+        return Snapshot(version, config, registry, adapters)
 
     def _adapter(self, config: AdapterConfig) -> ProviderAdapter:
         row = row_of(config.type)
@@ -118,12 +143,12 @@ class Runtime:
             config.name,
             endpoint,
             partial(wire_of, row.wire),
-            self._transport_for(config),
+            self._tapped(self._transport_for(config)),
             self._keys.source(config, row, endpoint.origin),
             self.clock,
             self.redactor,
         )
-        return WireAdapter(link)
+        return WireAdapter(link, self._key_queues, _whole(config.options.get("max_concurrent_calls")))
 
     def _transport_for(self, config: AdapterConfig) -> Transport:
         """An adapter behind a proxy goes through httpx; every other one shares the direct client and its connections."""
@@ -134,6 +159,9 @@ class Runtime:
 
         return proxied(str(proxy))
 
+    def _tapped(self, transport: Transport) -> Transport:
+        return transport if self._tap is None else self._tap(transport)
+
     # ---- calls
 
     def prepare(
@@ -143,12 +171,16 @@ class Runtime:
         stream: bool,
         env: Env | None = None,
         trace: Callable[[TraceEvent], None] | None = None,
+        client_id: str | None = None,
+        session_id: str | None = None,
+        turn_id: str | None = None,
     ) -> Call:
-        """Resolve and check a request. Raises ProviderFailure before anything is sent."""
+        """Resolve and check a request; the ids say whose call it is. Raises ProviderFailure before anything is sent."""
         snapshot = self.snapshot
         if isinstance(request.messages, str):
             request.messages = [Message("user", request.messages)]
         request_id = request.request_id or self.clock.new_id("req")
+        spec: ModelSpec | None = None
         try:
             spec = resolve(snapshot.registry, request.model, request.provider)
             validate_history(request)
@@ -156,41 +188,73 @@ class Runtime:
         except ProviderFailure as failure:
             failure.request_id = request_id
             failure.model = failure.model or request.model
+            if self.books is not None:
+                self.books.refused(failure, spec, stream=stream, client_id=client_id, session_id=session_id, turn_id=turn_id)
             raise
         return Call(
-            request, spec, request_id, self.clock.new_id("msg"), env=env or {}, trace=self._observed(trace, lent=bool(env))
+            request,
+            spec,
+            request_id,
+            self.clock.new_id("msg"),
+            env=env or {},
+            trace=self._observed(trace, {"client": client_id, "session_id": session_id, "turn_id": turn_id}, lent=bool(env)),
+            client_id=client_id,
+            session_id=session_id,
+            turn_id=turn_id,
         )
 
+    def encoding_warnings(self, request: CanonicalRequest, spec: ModelSpec) -> list[Warning]:
+        """What sending `request` to `spec` would warn of; nothing is sent. Raises ProviderFailure where it can't be sent."""
+        check(request, spec, stream=True)
+        return self.snapshot.adapters[spec.provider].encoding_warnings(request, spec)
+
     async def run(self, call: Call) -> CanonicalResponse:
-        """Run a prepared call: streamed if it has a consumer. Raises ProviderFailure."""
-        adapter = self.snapshot.adapters[call.spec.provider]
+        """Run a prepared call, on the books where there are any: streamed if it has a consumer. Raises ProviderFailure."""
         self.calls_total += 1
         self.calls_running += 1
         try:
-            return await (adapter.complete(call) if call.consumer is None else adapter.stream(call))
+            return await (self._run(call) if not call.spec.fallbacks else self._run_with_fallbacks(call))
         finally:
             self.calls_running -= 1
 
-    def _observed(self, trace: Callable[[TraceEvent], None] | None, *, lent: bool) -> Callable[[TraceEvent], None]:
+    async def _run_with_fallbacks(self, call: Call) -> CanonicalResponse:
+        from .standing_in import run_with_fallbacks
+
+        stream = call.consumer is not None
+        fallbacks = fallbacks_of(self.snapshot.registry, call.spec, call.request, stream=stream)
+        return await run_with_fallbacks(call, fallbacks, lambda spec: not call.env and self._is_down(spec), self._run)
+
+    def _is_down(self, spec: ModelSpec) -> bool:
+        return self._availability.is_down(spec.provider, spec.id)
+
+    async def _entered(self, call: Call) -> CanonicalResponse:
+        return await (self._dispatch(call) if self.books is None else self.books.run(call, self._dispatch))
+
+    async def _dispatch(self, call: Call) -> CanonicalResponse:
+        adapter = self.snapshot.adapters[call.spec.provider]
+        return await (adapter.complete(call) if call.consumer is None else adapter.stream(call))
+
+    def _observed(
+        self, trace: Callable[[TraceEvent], None] | None, whose: dict[str, str | None], *, lent: bool
+    ) -> Callable[[TraceEvent], None]:
         """The trace bus of one call: the log and the availability of providers listen, then the client that asked.
 
         What a provider has against a key that a client lends says nothing about the provider for others.
         """
 
+        log = CallLog(self._debug, whose)
+
         def observe(event: TraceEvent) -> None:
+            log.observe(event)
             if isinstance(event, CallStarted):
                 self._changed(self._availability.started(event.provider, event.model))
             elif isinstance(event, CallCompleted):
                 self._changed(self._availability.succeeded(event.provider, event.model))
-                if _log.wants("info"):
-                    _log.info("call completed", **_fields(event))
             elif isinstance(event, CallFailed):
                 if event.error_class == "auth" and (adapter := self.snapshot.config.adapters.get(event.provider)):
                     self._keys.rejected(adapter)
                 if not (lent and event.error_class in _OF_THE_KEY):
                     self._changed(self._availability.failed(event.provider, event.model, event.error_class))
-                say = _log.info if event.error_class == "cancelled" else _log.warning
-                say("call failed", **_fields(event))
             if trace is not None:
                 trace(event)
 
@@ -202,6 +266,15 @@ class Runtime:
             self.on_availability(change)
 
     # ---- what there is
+
+    def adapter_config(self, name: str) -> AdapterConfig | None:
+        """The config of an adapter, None where there is none of that name."""
+        return self.snapshot.config.adapters.get(name)
+
+    def price_of(self, model: str) -> Pricing | None:
+        """The price of a configured model by its id, None where there is none."""
+        spec = self.snapshot.registry.specs.get(model)
+        return spec.pricing if spec is not None else None
 
     def models(self, env: Env | None = None) -> list[ModelInfo]:
         """Every configured model, in config order."""
@@ -338,28 +411,16 @@ class Runtime:
         await self._transport.close()
 
 
+def _whole(option: object) -> int | None:
+    """An option that counts something, None where it doesn't."""
+    return option if type(option) is int and option > 0 else None
+
+
+def _inside(around: Around, run: Run) -> Run:
+    return lambda call: around(call, run)
+
+
 def _direct_transport() -> Transport:
     from .upstream.client import DirectTransport
 
     return DirectTransport()
-
-
-def _fields(event: CallCompleted | CallFailed) -> dict[str, object]:
-    """What a log may say of a call: ids, classes, counts and times."""
-    fields: dict[str, object] = {
-        "request_id": event.request_id,
-        "provider": event.provider,
-        "model": event.model,
-        "retry_count": event.retry_count,
-        "latency_ms": round(event.latency_ms or 0, 1),
-    }
-    if isinstance(event, CallFailed):
-        return fields | {"error_class": event.error_class, "status": event.provider_status, "will_retry": event.will_retry}
-    usage = event.usage
-    if usage is not None:
-        fields |= {
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cached_input_tokens": usage.cached_input_tokens,
-        }
-    return fields | {"stop_reason": event.stop_reason}

@@ -40,7 +40,7 @@ class RefusalBlock(_Block, tag="refusal"):
 class ThinkingBlock(_Block, tag="thinking"):
     """Reasoning as text. `text` may be empty while `provider_raw` holds a signature: both must be kept."""
 
-    text: str = msgspec.field(default="")
+    text: str = msgspec.field(default_factory=str)  # unlike a plain default it is written out where it is empty
     provider_raw: ProviderRaw | None = None
 
 

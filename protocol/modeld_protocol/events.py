@@ -110,6 +110,21 @@ class CallStarted(_TraceEvent, tag="llm.call_started"):
     streaming: bool = False
 
 
+class CallWaiting(_TraceEvent, tag="llm.call_waiting"):
+    """The call waits before its key: the provider throttles it, or as many calls as may run with it are running. `ahead` counts
+    those that wait already; `wait_ms` is how long the key is closed, where that is known."""
+
+    ahead: int = 0
+    wait_ms: float | None = None
+
+
+class CallFallback(_TraceEvent, tag="llm.call_fallback"):
+    """Another model is called in place of `model`; `why` is the error class of its failure, or `unavailable`."""
+
+    fallback_model: str = ""
+    why: str = ""
+
+
 class CallCompleted(_TraceEvent, tag="llm.call_completed"):
     """An attempt brought a whole answer."""
 
@@ -137,4 +152,4 @@ class AvailabilityChanged(msgspec.Struct, tag_field="type", tag="availability.ch
     reason: str | None = None
 
 
-TraceEvent = CallStarted | CallCompleted | CallFailed | AvailabilityChanged
+TraceEvent = CallStarted | CallWaiting | CallFallback | CallCompleted | CallFailed | AvailabilityChanged

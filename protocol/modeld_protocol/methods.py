@@ -51,6 +51,9 @@ METHODS: dict[str, Method] = {
     "handoff/preview": Method(session.HandoffPreviewParams, session.HandoffReport, "What a model switch would change and cost."),
     "usage/query": Method(session.UsageQueryParams, session.UsageQueryResult, "Calls of the ledger, one row each."),
     "usage/aggregate": Method(session.UsageAggregateParams, session.UsageAggregateResult, "Calls of the ledger, summed."),
+    "usage/reprice": Method(
+        session.UsageRepriceParams, session.UsageRepriceResult, "Price stored calls again, at the prices of now."
+    ),
     "file/upload": Method(session.FileUploadParams, session.ProviderFile, "Upload a file to a provider."),
     "file/list": Method(session.FileListParams, session.FileListResult, "Files at a provider."),
     "file/delete": Method(session.FileDeleteParams, session.DeleteResult, "Delete a file at a provider."),

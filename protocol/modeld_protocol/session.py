@@ -1,17 +1,35 @@
 """`session/*`, `turn/*`, `handoff/*`, `usage/*`, `file/*`, `cache/*`: durable conversations and what belongs to them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from .content import Message
+from .content import Block, Message
 from .request import Cache, ResponseFormat, Thinking, Tool, ToolChoice
 from .response import StopReason
 from .usage import Cost, Usage, Warning
 
+TurnStatus = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
+
+
+class TurnState(msgspec.Struct, omit_defaults=True):
+    """How a turn does, or how it ended; `interrupted` by the end of the daemon that ran it."""
+
+    turn_id: str
+    status: TurnStatus
+    request_id: str | None = None
+    model: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    stop_reason: StopReason | None = None
+    error_class: str | None = None
+
 
 class Session(msgspec.Struct, omit_defaults=True):
-    """A durable conversation. `running_turn_id` is set while a turn runs; times are RFC 3339 in UTC."""
+    """A durable conversation. Keys of `policy` that the daemon reads: `concurrent_turns` (`refuse`, the default, or `queue`),
+    `foreign_reasoning` (`drop`, the default, or `text`: what other models thought goes along in `<thinking>` tags) and
+    `pending_calls` (`close`, the default: a turn without the results of pending tool calls answers them with an error; or
+    `refuse`). `cache_root` is the first session of a line of forks: they share its prompt cache."""
 
     session_id: str
     model: str | None
@@ -25,6 +43,9 @@ class Session(msgspec.Struct, omit_defaults=True):
     parent_id: str | None = None
     running_turn_id: str | None = None
     ir_version: int = 1
+    last_turn: TurnState | None = None
+    pending_tool_use_ids: list[str] = []
+    cache_root: str | None = None
 
 
 class SessionResult(msgspec.Struct):
@@ -155,14 +176,36 @@ class SubscribeParams(msgspec.Struct, omit_defaults=True):
     cursor: int | None = None
 
 
+class RunningTurn(msgspec.Struct, omit_defaults=True):
+    """A turn in the middle: its input and what its answer holds so far. Blocks that are still growing are the last one."""
+
+    turn_id: str
+    request_id: str
+    model: str
+    input: list[Message]
+    content: list[Block]
+    message_id: str | None = None
+
+
+class SessionSnapshot(msgspec.Struct, omit_defaults=True):
+    """Everything up to a cursor: the session, its messages, and the turn that runs."""
+
+    session: Session
+    messages: list[Message]
+    turn: RunningTurn | None = None
+
+
+ResetReason = Literal["epoch_changed", "cursor_evicted", "cursor_unknown"]
+
+
 class SubscribeResult(msgspec.Struct, omit_defaults=True):
-    """Where the events that follow begin. `snapshot` is the state at `cursor`; `reset` says why the events after the given
-    cursor are not to be had."""
+    """Events with cursors above `cursor` follow. Without a cursor of the client's, or where it can't be resumed (`reset` says
+    why), `snapshot` holds everything up to `cursor`."""
 
     epoch: str
     cursor: int
-    snapshot: dict[str, Any] | None = None
-    reset: str | None = None
+    snapshot: SessionSnapshot | None = None
+    reset: ResetReason | None = None
 
 
 class TurnStartParams(msgspec.Struct, omit_defaults=True):
@@ -184,10 +227,13 @@ class TurnStartParams(msgspec.Struct, omit_defaults=True):
     provider_options: dict[str, dict[str, Any]] | None = None
     timeout_seconds: float | None = None
     detach: bool = False
+    request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
 
 
 class HandoffReport(msgspec.Struct, omit_defaults=True):
-    """What a model switch keeps, degrades and drops, and what it costs to read the history again."""
+    """What becomes of a history at another model: blocks `kept` as they are, `degraded` to another form, `dropped`; `refused`
+    holds what the model can't take at all, so that a turn on it fails. `cost` is what reading the history costs there without
+    a cache, in `currency`; `stay_cost` what it costs where it is, from that model's cache."""
 
     from_model: str | None
     to_model: str
@@ -196,10 +242,13 @@ class HandoffReport(msgspec.Struct, omit_defaults=True):
     dropped: list[Warning]
     input_tokens: int | None = None
     cost: float | None = None
+    refused: list[Warning] = []
+    stay_cost: float | None = None
+    currency: str | None = None
 
 
 class TurnResult(msgspec.Struct):
-    """A finished turn and the message that it added."""
+    """`cursor` is that of the turn's terminal event. `message.metadata` names the model and the turn."""
 
     turn_id: str
     message: Message
@@ -208,6 +257,9 @@ class TurnResult(msgspec.Struct):
     cost: Cost | None
     warnings: list[Warning]
     handoff: HandoffReport | None = None
+    request_id: str | None = None
+    model: str | None = None
+    cursor: int | None = None
 
 
 class TurnCancelParams(msgspec.Struct, omit_defaults=True):
@@ -231,7 +283,8 @@ class HandoffPreviewParams(msgspec.Struct):
 
 
 class UsageQueryParams(msgspec.Struct, omit_defaults=True):
-    """Filters; `since` and `until` are RFC 3339."""
+    """`since` (from then on) and `until` (before then) are a date (midnight where the daemon is), a date with a time, or a
+    span back from now: `30m`, `12h`, `7d`. `limit` is 100 unless given, 1,000 at most."""
 
     provider: str | None = None
     model: str | None = None
@@ -241,10 +294,14 @@ class UsageQueryParams(msgspec.Struct, omit_defaults=True):
     until: str | None = None
     limit: int | None = None
     cursor: str | None = None
+    request_id: str | None = None
+    status: str | None = None
 
 
 class UsageRow(msgspec.Struct):
-    """One call of the ledger. `status` is started, completed, failed or cancelled; null usage or cost is unknown, not zero."""
+    """One call. `status` is started, completed, failed, cancelled, or interrupted where the daemon died. `usage` and `cost`
+    are null where they are unknown; what was never sent has neither. `provider` and `model` are empty where the call never
+    came to one."""
 
     request_id: str
     provider: str
@@ -256,31 +313,53 @@ class UsageRow(msgspec.Struct):
     session_id: str | None = None
     client_id: str | None = None
     error_class: str | None = None
+    turn_id: str | None = None
+    finished_at: str | None = None
+    streamed: bool = False
+    stop_reason: StopReason | None = None
+    latency_ms: float | None = None
+    time_to_first_token_ms: float | None = None
+    attempts: int | None = None
+    provider_request_id: str | None = None
+    served_model: str | None = None
 
 
 class UsageQueryResult(msgspec.Struct, omit_defaults=True):
-    """Calls, newest first; `next_cursor` is there while more follow."""
+    """Newest first."""
 
     rows: list[UsageRow]
     next_cursor: str | None = None
 
 
 class UsageAggregateParams(msgspec.Struct, omit_defaults=True):
-    """What to sum by."""
+    """The filters are those of `usage/query`; a day is one where the daemon is."""
 
     group_by: Literal["provider", "model", "session", "client", "day"] = "model"
     since: str | None = None
     until: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    session_id: str | None = None
+    client_id: str | None = None
 
 
 class UsageGroup(msgspec.Struct):
-    """The sums of one group; null money is unknown."""
+    """The calls of one key; one group per currency where there are several. `key` is empty for calls that have none.
+
+    Sums are over what is known: of the calls that were sent, `unknown_calls` have no token counts, `unpriced_calls`
+    no cost; `estimated_calls` have counts of the daemon's own. `total_cost` and `cache_savings` are null without a cost."""
 
     key: str
     calls: int
     usage: Usage
     total_cost: float | None
     cache_savings: float | None
+    currency: str | None = None
+    failed_calls: int = 0
+    cancelled_calls: int = 0
+    unknown_calls: int = 0
+    unpriced_calls: int = 0
+    estimated_calls: int = 0
 
 
 class UsageAggregateResult(msgspec.Struct):
@@ -289,11 +368,33 @@ class UsageAggregateResult(msgspec.Struct):
     groups: list[UsageGroup]
 
 
+class UsageRepriceParams(msgspec.Struct, omit_defaults=True):
+    """Which stored calls to price again; all of them without a filter."""
+
+    since: str | None = None
+    until: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    session_id: str | None = None
+    client_id: str | None = None
+
+
+class UsageRepriceResult(msgspec.Struct):
+    """Of `calls` with known counts, `changed` have a new cost; `unpriced` have no price now and keep what they had."""
+
+    calls: int
+    changed: int
+    unpriced: int
+
+
+SessionChange = Literal["updated", "appended", "deleted", "turn_started", "turn_ended"]
+
+
 class SessionChanged(msgspec.Struct, omit_defaults=True):
-    """The params of `session/changed`: what happened to a session of this user."""
+    """For the subscribers of a session; ids alone, never text."""
 
     session_id: str
-    change: str
+    change: SessionChange
     turn_id: str | None = None
 
 

@@ -51,7 +51,8 @@ class Warning(msgspec.Struct, omit_defaults=True):
     """Something the caller should know that is no error; the same input gives the same warnings.
 
     Codes: `content_dropped`, `content_projected`, `parameter_ignored`, `parameter_adjusted`, `usage_estimated`,
-    `price_missing`, `tool_arguments_invalid`, `tool_call_truncated`, `stream_repaired`, `json_invalid`, `plaintext_key`.
+    `price_missing`, `budget_near`, `tool_arguments_invalid`, `tool_call_truncated`, `stream_repaired`, `json_invalid`,
+    `plaintext_key`, `fallback_used`, `cache_prefix_changed`.
     """
 
     code: str

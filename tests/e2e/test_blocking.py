@@ -45,7 +45,7 @@ async def test_nothing_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         config.write_text(models_yaml(simulator.base_url, simulator.openai_base_url, models))
         source = ConfigSource.open(config_place(str(config), os.environ), surroundings())
         instance = claim(tmp_path / "run" / "s")
-        daemon = app.Daemon(app.Options(tmp_path / "run" / "s"), source, os.environ, Redactor())
+        daemon = app.Daemon(app.Options(tmp_path / "run" / "s", state_dir=tmp_path / "state"), source, os.environ, Redactor())
         daemon.listener.start_unix(instance.socket)
         serving = asyncio.create_task(daemon.serve())
         monitor = LagMonitor()
@@ -54,6 +54,8 @@ async def test_nothing_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             with blockbuster_ctx(scanned_modules=["modeld"]) as buster:
                 for function in ("io.BufferedReader.read", "os.stat"):  # /proc is memory, and so is what the cache has of it
                     buster.functions[function].can_block_in("modeld/app.py", "_rss_bytes")
+                for function in ("Connection.execute", "Cursor.fetchall"):  # a commit or a read by key: no waiting for the disk
+                    buster.functions[f"sqlite3.{function}"].can_block_in("modeld/ledger/store.py", {"_run", "read_now"})
                 await _traffic(tmp_path / "run" / "s", config)
         finally:
             watching.cancel()
@@ -78,6 +80,8 @@ async def _traffic(socket: Path, config: Path) -> None:
             assert (await peer.reply(number)).error["code"] == -32800
         for method in ("model/list", "provider/list", "config/get", "config/check", "config/reload", "daemon/status"):
             (await peer.call(method, {})).ok()
+        assert len((await peer.call("usage/query", {})).ok()["rows"]) == 14
+        (await peer.call("usage/aggregate", {})).ok()
         changed = json.loads(config.read_text())
         changed["models"]["openai:sim-more"] = {"adapter": "openai"}
         await asyncio.to_thread(config.write_text, json.dumps(changed))

@@ -360,11 +360,24 @@ async def test_status_and_doctor_agree_with_the_daemon(place):
     assert str(status["pid"]) in findings["daemon"]["message"]
 
 
-async def test_usage_says_where_the_numbers_are(place):
-    code, out, err = await place.run("usage")
-    assert (code, out, len(err.splitlines())) == (1, "", 1)
-    assert "modeld ask --json" in err
-    assert "error" in json.loads((await place.run("usage", "--json"))[1])
+async def test_usage_sums_what_was_served(place):
+    for number, model in enumerate(("sim-cached", "sim-text", "sim-fault-auth")):
+        assert (await place.ask(model, "Hello"))[0] == (0, 0, 1)[number]
+    code, out, _ = await place.run("usage", "--json", "--since", "1h")
+    groups = {group["key"]: group for group in json.loads(out)["groups"]}
+    assert code == 0
+    assert groups["anthropic:sim-cached"]["usage"]["cached_input_tokens"] >= 1_000
+    assert groups["anthropic:sim-fault-auth"]["failed_calls"] >= 1
+    for arguments in ((), ("--by", "day"), ("--by", "client"), ("--calls",)):
+        code, out, _ = await place.run("usage", *arguments)
+        assert (code, ESCAPE in out) == (0, False)
+        assert len(out.splitlines()) >= 2
+    assert "modeld-cli" in (await place.run("usage", "--by", "client"))[1]
+    titles, *rows = (await place.run("usage", "--calls", "--csv", "--limit", "3"))[1].splitlines()
+    assert (titles.split(",")[0], len(rows)) == ("request_id", 3)
+    assert (await place.run("usage", "--since", "soon"))[0] == 1
+    code, _, err = await place.run("usage", "--reprice")
+    assert (code, "have a new cost" in err) == (0, True)
 
 
 async def test_version_help_and_schema(place, tmp_path):

@@ -186,22 +186,52 @@ def test_what_is_imported_is_declared_and_the_reverse() -> None:
     assert {package for _, _, package in imports()} - set(UNDECLARED) == names
 
 
-PURE_CHANCE = {"random", "uuid", "secrets"}
-CHANCE_MAY_COME_FROM = (
-    "daemon/modeld/clock.py",
-    "daemon/modeld/server/peer.py",
-)  # the clock is passed in; the token is made once
+CHANCE = {"random", "uuid", "secrets"}
+READS_A_CLOCK = {
+    "time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep", "ctime"},
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+    "os": {"urandom", "times"},
+}
+TELLS_NOW_WITHOUT = {"gmtime": 1, "localtime": 1, "strftime": 2, "asctime": 1}  # of so many arguments; with them it is arithmetic
+CLOCK_AND_CHANCE_MAY_STAND_IN = {
+    "daemon/modeld/clock.py": "it is where they come from",
+    "daemon/modeld/server/peer.py": "the token of TCP is made once and has to be the system's best chance",
+    "daemon/modeld/server/instance.py": "waits for another process before there is a loop",
+    "daemon/modeld/server/forward.py": "a process of its own that has no loop",
+    "daemon/modeld/cli/stop.py": "a command that waits for the daemon's process to end",
+    "daemon/modeld/cli/demo/": "a client that shows a person what takes how long",
+}
 
 
-def test_chance_comes_in_from_outside() -> None:
+def _clock_or_chance(node: ast.AST) -> bool:
+    """Whether a node brings time or chance in past the Clock."""
+    if isinstance(node, ast.Import):
+        return any(alias.name.partition(".")[0] in CHANCE for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        return node.module in CHANCE or (node.module == "time" and not node.level)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+        least = TELLS_NOW_WITHOUT.get(node.func.attr, 0) if node.func.value.id == "time" else 0
+        return len(node.args) < least
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return node.attr in READS_A_CLOCK.get(node.value.id, ())
+    return False
+
+
+def test_time_and_chance_come_in_from_outside() -> None:
     found = [
-        f"{name}:{node.lineno}"
+        f"{name}:{node.lineno}"  # pyright: ignore[reportAttributeAccessIssue] - each of these nodes has one
         for name in python("daemon/", "protocol/")
-        if name not in CHANCE_MAY_COME_FROM
+        if not name.startswith(tuple(CLOCK_AND_CHANCE_MAY_STAND_IN))
         for node in ast.walk(tree(name))
-        if isinstance(node, ast.Import) and any(alias.name in PURE_CHANCE for alias in node.names)
+        if _clock_or_chance(node)
     ]
     assert not found
+
+
+def test_every_exception_to_time_and_chance_is_still_needed() -> None:
+    for place in CLOCK_AND_CHANCE_MAY_STAND_IN:
+        assert any(_clock_or_chance(node) for name in python(place) for node in ast.walk(tree(name))), place
 
 
 def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:

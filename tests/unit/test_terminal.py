@@ -206,7 +206,7 @@ def test_quiet_is_the_answer_alone():
 )
 def test_an_early_end_is_said(stop, content, out, err):
     streams = io.StringIO(), io.StringIO()
-    Printer(quiet=False, out=streams[0], err=streams[1]).finish(response(stop_reason=stop, content=content))
+    Printer(quiet=False, out=streams[0], err=streams[1]).finish(content, stop)
     assert (streams[0].getvalue(), streams[1].getvalue()) == (out, err)
 
 

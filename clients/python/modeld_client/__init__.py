@@ -41,12 +41,15 @@ if TYPE_CHECKING:
         ThinkingSignatureInvalid,
         UnreadableReply,
     )
+    from .session_calls import SessionEvent
+    from .sessions import AsyncSession, AsyncSessionFeed, AsyncSessions, AsyncTurn
     from .stream import AsyncStream
     from .sync import (
         Client,
         Notifications,
         Stream,
     )
+    from .sync_sessions import Session, SessionFeed, Sessions, Turn
 
 _MODULES = {
     "calls": ("Notification",),
@@ -80,19 +83,26 @@ _MODULES = {
         "ThinkingSignatureInvalid",
         "UnreadableReply",
     ),
+    "session_calls": ("SessionEvent",),
+    "sessions": ("AsyncSession", "AsyncSessionFeed", "AsyncSessions", "AsyncTurn"),
     "stream": ("AsyncStream",),
     "sync": (
         "Client",
         "Notifications",
         "Stream",
     ),
+    "sync_sessions": ("Session", "SessionFeed", "Sessions", "Turn"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "AsyncClient",
     "AsyncNotifications",
+    "AsyncSession",
+    "AsyncSessionFeed",
+    "AsyncSessions",
     "AsyncStream",
+    "AsyncTurn",
     "AuthFailed",
     "Cancelled",
     "CapabilityMismatch",
@@ -117,9 +127,14 @@ __all__ = [
     "RequestFailed",
     "RpcError",
     "ServerFailed",
+    "Session",
+    "SessionEvent",
+    "SessionFeed",
+    "Sessions",
     "Stream",
     "StreamOverrun",
     "ThinkingSignatureInvalid",
+    "Turn",
     "UnreadableReply",
 ]
 

@@ -12,7 +12,7 @@ from modeld_protocol.lifecycle import ModeldCapabilities
 
 from .calls import decode_capabilities
 from .errors import ConnectionLost, InvalidParams, RpcError, UnreadableReply
-from .mux import Exchange, Mux, Subscription, notification
+from .mux import Exchange, Feed, Mux, Subscription, notification
 from .target import (
     HANDSHAKE_TIMEOUT_S,
     LEAVING_PAUSE_S,
@@ -33,6 +33,14 @@ class SyncExchange(Exchange):
     def __init__(self, lock: threading.Lock, request_id: str | None = None) -> None:
         self.news = threading.Condition(lock)
         super().__init__(self.news.notify_all, request_id)
+
+
+class SyncFeed(Feed):
+    """A feed that threads can wait for."""
+
+    def __init__(self, lock: threading.Lock, session_id: str) -> None:
+        self.news = threading.Condition(lock)
+        super().__init__(self.news.notify_all, session_id)
 
 
 class SyncSubscription(Subscription):
@@ -121,7 +129,7 @@ class SyncConnection:
             raise
         return exchange.reply()
 
-    def next_event(self, exchange: SyncExchange, timeout_s: float | None) -> msgspec.Raw | None:
+    def next_event(self, exchange: SyncExchange | SyncFeed, timeout_s: float | None) -> msgspec.Raw | None:
         """The next event of a stream; None at its end. Raises what the call failed with."""
         with self.lock:
             raw = self.mux.take(exchange)
@@ -139,7 +147,7 @@ class SyncConnection:
         with self.lock:
             self._wait(exchange, lambda: exchange.done, timeout_s)
 
-    def _wait(self, exchange: SyncExchange, ready: Callable[[], bool], timeout_s: float | None) -> None:
+    def _wait(self, exchange: SyncExchange | SyncFeed, ready: Callable[[], bool], timeout_s: float | None) -> None:
         self._wait_begins()
         try:
             if not exchange.news.wait_for(ready, timeout_s):

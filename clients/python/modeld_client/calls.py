@@ -166,13 +166,14 @@ def decode_event(raw: msgspec.Raw) -> Event | None:
 
 def decode_notification(method: str, params: msgspec.Raw) -> Notification:
     """A typed notification; plain JSON where its method or shape came later than this version."""
-    from modeld_protocol import config, events, jsonrpc
+    from modeld_protocol import config, events, jsonrpc, session
 
     types: dict[str, Any] = {
         "config/changed": config.ConfigChanged,
         "availability/changed": events.AvailabilityChanged,
         "trace/event": events.TraceEvent,
         "stream/gap": events.StreamGap,
+        "session/changed": session.SessionChanged,
         "window/logMessage": jsonrpc.LogMessageParams,
     }
     try:

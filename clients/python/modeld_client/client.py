@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 import anyio
 
@@ -19,6 +19,9 @@ from .mux import Subscription
 from .stream import AsyncStream, Connect
 from .target import CLOSED, Target
 from .transport import AsyncConnection, AsyncSubscription
+
+if TYPE_CHECKING:
+    from .sessions import AsyncSessions
 
 T = TypeVar("T")
 
@@ -149,6 +152,15 @@ class AsyncClient:
     async def count_tokens(self, request: CanonicalRequest | None = None, /, **fields: Unpack[CountFields]) -> model.TokenCount:
         """Input tokens, counted by the provider."""
         return await self.call("model/countTokens", make_count(request, **fields), model.TokenCount)
+
+    # ---- sessions
+
+    @property
+    def sessions(self) -> "AsyncSessions":
+        """Durable conversations."""
+        from .sessions import AsyncSessions
+
+        return AsyncSessions(self.call, self._ready)
 
     # ---- the daemon
 

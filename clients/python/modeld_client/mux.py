@@ -8,7 +8,7 @@ beyond it its events are dropped, its iteration ends in StreamOverrun, and its r
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,10 @@ _NONE = msgspec.Raw()
 class _Route(msgspec.Struct):
     request_id: str = ""
     event: msgspec.Raw = _NONE
+    session_id: str = ""
+    turn_id: str = ""
+    epoch: str = ""
+    cursor: int = 0
 
 
 class _Envelope(msgspec.Struct):
@@ -78,6 +82,28 @@ class Exchange:
         return self.result
 
 
+class Place(NamedTuple):
+    """Where an event of a session belongs."""
+
+    epoch: str
+    cursor: int
+    turn_id: str
+    request_id: str
+
+
+class Feed(Exchange):
+    """A session that somebody follows: its events as they come, and the place of each. It ends with the connection."""
+
+    def __init__(self, wake: Callable[[], None], session_id: str) -> None:
+        super().__init__(wake)
+        self.session_id = session_id
+        self.places: deque[Place] = deque()
+
+    def place(self) -> Place:
+        """The place of the event that was taken just now."""
+        return self.places.popleft()
+
+
 class Subscription:
     """Notifications for one subscriber, the newest `MAX_NOTIFICATIONS`; `dropped` counts the others."""
 
@@ -114,6 +140,7 @@ class Mux:
         self._last_id = 0
         self._pending: dict[RequestId, Exchange] = {}
         self._streams: dict[str, Exchange] = {}
+        self._feeds: dict[str, list[Feed]] = {}
         self._full: set[Exchange] = set()
 
     @property
@@ -150,6 +177,23 @@ class Mux:
             self._full.discard(exchange)
         return event
 
+    def follow(self, feed: Feed) -> None:
+        """Deliver the events of a session to `feed` too, from now on."""
+        self._feeds.setdefault(feed.session_id, []).append(feed)
+
+    def unfollow(self, feed: Feed) -> bool:
+        """Deliver no more; True where nobody follows the session any more."""
+        feeds = [one for one in self._feeds.get(feed.session_id, ()) if one is not feed]
+        if feeds:
+            self._feeds[feed.session_id] = feeds
+        else:
+            self._feeds.pop(feed.session_id, None)
+        feed.events.clear()
+        feed.places.clear()
+        feed.held_bytes = 0
+        self._full.discard(feed)
+        return not feeds
+
     def mute(self, exchange: Exchange) -> None:
         """Nobody takes its events any more; its reply may still be waited for."""
         if exchange.request_id is not None and self._streams.get(exchange.request_id) is exchange:
@@ -178,7 +222,9 @@ class Mux:
         pending, self._pending = self._pending, {}
         self._streams.clear()
         self._full.clear()
-        for exchange in pending.values():
+        feeds = [feed for feeds in self._feeds.values() for feed in feeds]
+        self._feeds.clear()
+        for exchange in (*pending.values(), *feeds):
             exchange.failure = ConnectionLost(reason)
             exchange.done = True
             exchange.wake()
@@ -199,9 +245,15 @@ class Mux:
             self._on_other(body)
 
     def _on_event(self, route: _Route) -> None:
+        for feed in self._feeds.get(route.session_id, ()):
+            if not feed.overrun:
+                feed.places.append(Place(route.epoch, route.cursor, route.turn_id, route.request_id))
+                self._deliver(feed, route)
         exchange = self._streams.get(route.request_id)
-        if exchange is None or exchange.overrun:
-            return
+        if exchange is not None and not exchange.overrun:
+            self._deliver(exchange, route)
+
+    def _deliver(self, exchange: Exchange, route: _Route) -> None:
         exchange.events.append(route.event)
         exchange.held_bytes += len(route.event)
         if exchange.held_bytes > PAUSE_BYTES:
@@ -244,6 +296,8 @@ class Mux:
             gap = _decode_gap(raw)
         except msgspec.DecodeError:
             return
+        for feed in self._feeds.get(gap.session_id or "", ()):
+            feed.gaps.append(gap)
         if exchange := self._streams.get(gap.request_id):
             exchange.gaps.append(gap)
 

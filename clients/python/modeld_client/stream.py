@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
 
@@ -13,6 +13,11 @@ from modeld_protocol.response import CanonicalResponse
 from .calls import decode_event, decode_result
 from .target import CANCEL_WAIT_S, NOT_ENTERED, ONCE
 from .transport import AsyncConnection, AsyncExchange
+
+if TYPE_CHECKING:
+    from modeld_protocol.session import TurnStartParams
+
+T = TypeVar("T")
 
 Connect = Callable[[], Awaitable[AsyncConnection]]
 
@@ -25,9 +30,11 @@ class AsyncStream:
     it was made with `detach=True`. Events are for one consumer.
     """
 
-    def __init__(self, connect: Connect, request: CanonicalRequest, *, detach: bool) -> None:
+    _method = "model/stream"
+
+    def __init__(self, connect: Connect, request: "CanonicalRequest | TurnStartParams", *, detach: bool) -> None:
         self._connect = connect
-        self._request = request
+        self._params = request
         self._detach = detach
         self._exchange = AsyncExchange(request.request_id)
         self._connection: AsyncConnection | None = None
@@ -35,7 +42,7 @@ class AsyncStream:
     @property
     def request_id(self) -> str:
         """The id that the daemon's ledger and trace events know this call by."""
-        return self._request.request_id or ""
+        return self._exchange.request_id or ""
 
     @property
     def gaps(self) -> list[StreamGap]:
@@ -46,7 +53,7 @@ class AsyncStream:
         if self._connection is not None:
             raise RuntimeError(ONCE)
         self._connection = await self._connect()
-        self._connection.start(self._exchange, "model/stream", self._request)
+        self._connection.start(self._exchange, self._method, self._params)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -88,8 +95,11 @@ class AsyncStream:
 
     async def response(self) -> CanonicalResponse:
         """The whole response, once it is there; events may be taken before, after, or not at all."""
+        return await self._reply(CanonicalResponse)
+
+    async def _reply(self, result_type: type[T]) -> T:
         await self._started().wait_done(self._exchange)
-        return decode_result("model/stream", self._exchange.reply(), CanonicalResponse)
+        return decode_result(self._method, self._exchange.reply(), result_type)
 
     def _started(self) -> AsyncConnection:
         if self._connection is None:

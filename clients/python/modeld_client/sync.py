@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from modeld_protocol import config, model
 from modeld_protocol.events import Event, StreamGap, TextDelta
@@ -26,6 +26,11 @@ from .calls import (
 from .errors import ConnectionLost
 from .mux import Subscription
 from .target import CANCEL_WAIT_S, CLOSED, NOT_ENTERED, ONCE, Target
+
+if TYPE_CHECKING:
+    from modeld_protocol.session import TurnStartParams
+
+    from .sync_sessions import Sessions
 
 T = TypeVar("T")
 
@@ -157,6 +162,15 @@ class Client:
         """Input tokens, counted by the provider."""
         return self.call("model/countTokens", make_count(request, **fields), model.TokenCount)
 
+    # ---- sessions
+
+    @property
+    def sessions(self) -> "Sessions":
+        """Durable conversations."""
+        from .sync_sessions import Access, Sessions
+
+        return Sessions(Access(self.call, self._ready, self._mux_lock, self._timeout_s))
+
     # ---- the daemon
 
     def status(self) -> config.DaemonStatus:
@@ -199,11 +213,19 @@ class Client:
 class Stream:
     """A streamed call, made by `Client.stream` and started by `with`: AsyncStream without await."""
 
+    _method = "model/stream"
+
     def __init__(
-        self, connect: Connect, request: CanonicalRequest, lock: threading.Lock, timeout_s: float | None, *, detach: bool
+        self,
+        connect: Connect,
+        request: "CanonicalRequest | TurnStartParams",
+        lock: threading.Lock,
+        timeout_s: float | None,
+        *,
+        detach: bool,
     ) -> None:
         self._connect = connect
-        self._request = request
+        self._params = request
         self._timeout_s = timeout_s
         self._detach = detach
         self._exchange = SyncExchange(lock, request.request_id)
@@ -212,7 +234,7 @@ class Stream:
     @property
     def request_id(self) -> str:
         """The id that the daemon's ledger and trace events know this call by."""
-        return self._request.request_id or ""
+        return self._exchange.request_id or ""
 
     @property
     def gaps(self) -> list[StreamGap]:
@@ -223,7 +245,7 @@ class Stream:
         if self._connection is not None:
             raise RuntimeError(ONCE)
         self._connection = self._connect()
-        self._connection.start(self._exchange, "model/stream", self._request)
+        self._connection.start(self._exchange, self._method, self._params)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -256,8 +278,11 @@ class Stream:
 
     def response(self) -> CanonicalResponse:
         """The whole response, once it is there; events may be taken before, after, or not at all."""
+        return self._reply(CanonicalResponse)
+
+    def _reply(self, result_type: type[T]) -> T:
         self._started().wait_done(self._exchange, self._timeout_s)
-        return decode_result("model/stream", self._exchange.reply(), CanonicalResponse)
+        return decode_result(self._method, self._exchange.reply(), result_type)
 
     def _started(self) -> SyncConnection:
         if self._connection is None:

@@ -14,7 +14,7 @@ from modeld_protocol.lifecycle import ModeldCapabilities
 
 from .calls import decode_capabilities
 from .errors import ConnectionLost, InvalidParams, RpcError, UnreadableReply
-from .mux import Exchange, Mux, Subscription, notification
+from .mux import Exchange, Feed, Mux, Subscription, notification
 from .target import (
     HANDSHAKE_TIMEOUT_S,
     LEAVING_PAUSE_S,
@@ -27,26 +27,42 @@ from .target import (
 )
 
 
-class AsyncExchange(Exchange):
-    """An exchange that tasks of the running loop can wait for."""
+class _Waiters:
+    """The tasks that wait for news of one exchange."""
 
-    def __init__(self, request_id: str | None = None) -> None:
-        super().__init__(self._wake, request_id)
+    def __init__(self) -> None:
         self._waiters: list[asyncio.Future[None]] = []
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     async def wait(self) -> None:
-        """Until there is news."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
             await waiter
         finally:
             self._waiters.remove(waiter)
+
+
+class AsyncExchange(Exchange):
+    """An exchange that tasks of the running loop can wait for, with `wait`, until there is news."""
+
+    def __init__(self, request_id: str | None = None) -> None:
+        waiters = _Waiters()
+        self.wait = waiters.wait
+        super().__init__(waiters.wake, request_id)
+
+
+class AsyncFeed(Feed):
+    """A feed that tasks of the running loop can wait for, with `wait`, until there is news."""
+
+    def __init__(self, session_id: str) -> None:
+        waiters = _Waiters()
+        self.wait = waiters.wait
+        super().__init__(waiters.wake, session_id)
 
 
 class AsyncSubscription(Subscription):
@@ -147,7 +163,7 @@ class AsyncConnection(asyncio.Protocol):
             raise
         return exchange.reply()
 
-    async def wait(self, exchange: AsyncExchange) -> None:
+    async def wait(self, exchange: AsyncExchange | AsyncFeed) -> None:
         """Until `exchange` has news. Whoever waits keeps the connection reading, however full other streams are."""
         self.mux.waiters += 1
         self.read_on()

@@ -7,10 +7,11 @@ import sys
 from modeld_client.errors import ModeldError, RequestFailed
 from modeld_protocol.content import Message, TextBlock
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.session import TurnResult
 
 from .conversation import Conversation, Stopped
 from .explain import complain
-from .figures import summary
+from .figures import summary, turn_summary
 from .terminal import note, say
 
 _HELP = """\
@@ -93,11 +94,58 @@ class Chat:
         show(self.conversation.client.models(), sys.stderr)
 
 
+class SessionChat(Chat):
+    """A conversation that the daemon keeps: other clients may follow it and go on with it."""
+
+    def __init__(self, conversation: Conversation, session_id: str) -> None:
+        super().__init__(conversation)
+        sessions, options = conversation.client.sessions, conversation.options
+        if session_id == "new":
+            self._session = sessions.create(model=options.model, system_prompt=options.system)
+            options.model = options.system = None
+            say(f"session {self._session.id}", "dim")
+        else:
+            self._session = sessions.get(session_id)
+            note(f"{self._session.info.message_count} messages so far")
+
+    def turn(self, text: str) -> None:
+        """Ask; the daemon remembers."""
+        session = self.conversation.client.sessions.get(self._session.id)
+        try:
+            result = self.conversation.turn(session, text)
+        except RequestFailed as error:
+            complain(error, self.conversation.options)
+        except Stopped:
+            note("stopped; the provider was told")
+        else:
+            self._tell(result)
+
+    def _tell(self, result: TurnResult) -> None:
+        if (handoff := result.handoff) is not None:
+            lost = [warning.message for warning in (*handoff.dropped, *handoff.degraded)]
+            note(f"from {handoff.from_model} to {handoff.to_model}: {'; '.join(lost) or 'everything came along'}")
+        if not self.conversation.options.quiet:
+            note(turn_summary(result))
+
+    def _model(self, name: str) -> None:
+        if name:
+            self._session.update(model=name)
+        say(f"{name or self._session.info.model or 'the default model'} answers", "dim")
+
+    def _system(self, text: str) -> None:
+        self._session.update(system_prompt=text)
+        say("the system prompt is set" if text else "no system prompt", "dim")
+
+    def _clear(self, _rest: str) -> None:
+        self._session = self.conversation.client.sessions.create(model=self._session.info.model)
+        say(f"a new session: {self._session.id}", "dim")
+
+
 def run(options: argparse.Namespace) -> int:
     """Read, answer, repeat, until the end of input."""
     conversation = Conversation(options)
-    chat = Chat(conversation)
     try:
+        chat = SessionChat(conversation, options.session) if options.session else Chat(conversation)
         _prepare_terminal()
         while (line := _read()) is not None:
             if not line.strip():

@@ -92,6 +92,20 @@ def _add_models(command: argparse.ArgumentParser) -> None:
     command.add_argument("--provider", action="append", metavar="NAME", help="only this provider (may be given again)")
 
 
+def _add_usage(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--by", choices=("model", "provider", "session", "client", "day"), default="model", help="what to sum")
+    command.add_argument("--calls", action="store_true", help="the calls one by one, newest first")
+    command.add_argument("--limit", type=_count, default=50, metavar="N", help="with --calls: at most so many (0: all)")
+    command.add_argument("--since", metavar="TIME", help="from then on: 2026-01-31, 2026-01-31T12:00, 7d, 12h")
+    command.add_argument("--until", metavar="TIME", help="before then")
+    for name in ("provider", "model", "session", "client"):
+        command.add_argument(f"--{name}", metavar="ID", help=f"only this {name}")
+    command.add_argument("--reprice", action="store_true", help="price the stored calls again first, at the prices of now")
+    kind = command.add_mutually_exclusive_group()
+    kind.add_argument("--csv", action="store_true", help="for spreadsheets")
+    kind.add_argument("--json", action="store_true", help="for machines")
+
+
 def _add_ask(command: argparse.ArgumentParser) -> None:
     command.add_argument("prompt", nargs="*", help="the question; what is piped in is added to it")
     _add_conversation(command)
@@ -122,9 +136,33 @@ def _add_conversation(command: argparse.ArgumentParser) -> None:
     command.add_argument("-q", "--quiet", action="store_true", help="the answer alone: no thinking, no figures")
 
 
+def _add_chat(command: argparse.ArgumentParser) -> None:
+    _add_conversation(command)
+    command.add_argument("--session", metavar="ID", help="go on with a session that the daemon keeps; `new` makes one")
+
+
+def _add_sessions(command: argparse.ArgumentParser) -> None:
+    _add_json(command)
+    command.add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="at most so many (default: 20)")
+    command.add_argument("--delete", metavar="ID", action="append", help="delete this one (may be given again)")
+
+
+def _add_tail(command: argparse.ArgumentParser) -> None:
+    command.add_argument("session", nargs="?", metavar="SESSION", help="its id; default: the one used last")
+    command.add_argument("--json", action="store_true", help="one event a line, for machines")
+    command.add_argument("--once", action="store_true", help="leave when the next turn has ended")
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
         raise ValueError(text)
     return number
 
@@ -136,16 +174,19 @@ def _temperature(text: str) -> float:
     return number
 
 
+_count.__name__ = "count"
 _positive.__name__, _temperature.__name__ = "positive number", "temperature (0 to 2)"  # argparse says "invalid … value"
 
 _ADD = {
     "ask": _add_ask,
-    "chat": _add_conversation,
+    "chat": _add_chat,
+    "sessions": _add_sessions,
+    "tail": _add_tail,
     "demo": _add_demo,
     "models": _add_models,
     "status": _add_json,
     "stop": _add_stop,
-    "usage": _add_json,
+    "usage": _add_usage,
     "doctor": _add_json,
     "schema": _add_schema,
 }

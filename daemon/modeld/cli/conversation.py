@@ -4,15 +4,17 @@ import argparse
 import sys
 import threading
 from collections.abc import Callable
-from typing import TextIO, TypeVar
+from typing import TextIO, TypeVar, cast
 
-from modeld_client import Client, Stream
+from modeld_client import Client, Session, Stream
 from modeld_client.calls import RequestFields
 from modeld_client.errors import ModeldError, NotConfigured, RequestFailed
-from modeld_protocol.content import Message, RefusalBlock
+from modeld_client.session_calls import TurnFields
+from modeld_protocol.content import Block, Message, RefusalBlock
 from modeld_protocol.events import CallFailed, Event, TextDelta, ThinkingDelta, ToolUseEnd, ToolUseInputDelta, ToolUseStart
 from modeld_protocol.request import Thinking
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.session import TurnResult
 from modeld_protocol.usage import Warning
 
 from .daemon import connect, unlent_variables
@@ -113,20 +115,40 @@ class Conversation:
         return fields
 
     def _stream(self, messages: list[Message]) -> CanonicalResponse:
-        printer = Printer(quiet=self.options.quiet)
         stream = self.client.stream(**self.fields(messages))
+        response = self._watch(stream, stream.response)
+        self._finish(response.content, response.stop_reason, response.warnings)
+        return response
+
+    def turn(self, session: Session, text: str) -> TurnResult:
+        """Run one turn of a session on the terminal. Raises RequestFailed, and Stopped at Ctrl-C, once it is cancelled."""
+        fields = self.fields([])
+        del fields["messages"]
+        fields.pop("provider", None)
+
+        def run() -> TurnResult:
+            turn = session.turn(text, **cast("TurnFields", fields))
+            return self._watch(turn, turn.result)
+
+        result = self.attempt(run)
+        self._finish(result.message.blocks(), result.stop_reason, result.warnings)
+        return result
+
+    def _watch(self, stream: Stream, end: Callable[[], T]) -> T:
+        self._printer = printer = Printer(quiet=self.options.quiet)
         try:
             with stream:
                 for event in stream:
                     printer.show(event)
-                response = stream.response()
+                return end()
         except KeyboardInterrupt:  # leaving the block has cancelled the call
             raise Stopped(_partial(stream)) from None
         finally:
             printer.end_line()
-        printer.finish(response)
-        self._warn(response.warnings)
-        return response
+
+    def _finish(self, content: list[Block], stop_reason: str, warnings: list[Warning]) -> None:
+        self._printer.finish(content, stop_reason)
+        self._warn(warnings)
 
     def _warn(self, warnings: list[Warning]) -> None:
         """Each warning once."""
@@ -216,12 +238,12 @@ class Printer:
             self._stream.flush()
             self._unended = False
 
-    def finish(self, response: CanonicalResponse) -> None:
+    def finish(self, content: list[Block], stop_reason: str) -> None:
         """What was not streamed: a refusal's text, and why the answer ended early."""
-        for block in response.content:
+        for block in content:
             if isinstance(block, RefusalBlock) and not self._said:
                 self._write("refusal", block.text, self._out, "")
                 self.end_line()
-        stop = _STOPS.get(response.stop_reason)
+        stop = _STOPS.get(stop_reason)
         if stop and not self._quiet:
             print(paint(stop, "yellow", self._err), file=self._err, flush=True)

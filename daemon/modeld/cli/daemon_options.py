@@ -4,13 +4,14 @@ import argparse
 import os
 import sys
 
+from ..observe.debug import Debug, InvalidDebug, parse_debug
 from .names import COMMANDS
 from .options import add_common, add_version
 
 LEVELS = ("debug", "info", "warning", "error", "off")
 _GROUPS = {
     "Talk to models": ("ask", "chat", "demo"),
-    "Look around": ("models", "status", "usage", "doctor"),
+    "Look around": ("models", "sessions", "tail", "status", "usage", "doctor"),
     "The rest": ("stop", "simulate", "record", "replay", "schema"),
 }
 
@@ -76,6 +77,20 @@ def _add_own(group: "argparse._ArgumentGroup") -> None:  # pyright: ignore[repor
         default=_level_of_environment(),
         help="what goes to stderr (default: warning; also MODELD_LOG_LEVEL)",
     )
+    group.add_argument(
+        "--debug",
+        metavar="KNOBS",
+        type=_debug,
+        default=_debug_of_environment(),
+        help="more in the log: verbose, token_usage, cache, retries; in artefacts: raw_requests, raw_responses, thinking, "
+        "max_content_length=N; no_NAME turns one off (also MODELD_DEBUG)",
+    )
+    group.add_argument(
+        "--artefacts",
+        metavar="DIR",
+        default=os.environ.get("MODELD_ARTEFACTS") or None,
+        help="write every request to a provider and its answer there, without keys (also MODELD_ARTEFACTS)",
+    )
 
 
 def _level_of_environment() -> str:
@@ -84,3 +99,18 @@ def _level_of_environment() -> str:
         return level
     print(f"modeld: MODELD_LOG_LEVEL is {level!r}, not one of {', '.join(LEVELS)}; taking warning", file=sys.stderr)
     return "warning"
+
+
+def _debug(text: str) -> Debug:
+    try:
+        return parse_debug(text)
+    except InvalidDebug as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _debug_of_environment() -> Debug:
+    try:
+        return parse_debug(os.environ.get("MODELD_DEBUG", ""))
+    except InvalidDebug as error:
+        print(f"modeld: MODELD_DEBUG is not taken: {error}", file=sys.stderr)
+        return Debug()

@@ -2,6 +2,7 @@
 
 from modeld_protocol.model import Pricing
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.session import TurnResult
 from modeld_protocol.usage import Cost
 
 
@@ -66,6 +67,16 @@ def duration(seconds: float) -> str:
 def mebibytes(count: int | None) -> str:
     """`35 MiB`; `?` for unknown."""
     return "?" if count is None else f"{count / 1_048_576:.0f} MiB"
+
+
+def turn_summary(result: TurnResult) -> str:
+    """One line on what a turn took."""
+    usage = result.usage
+    about = "~" if usage.estimated else ""
+    parts = [result.model or "", f"{about}{tokens(usage.input_tokens)} in", f"{about}{tokens(usage.output_tokens)} out"]
+    if usage.cached_input_tokens:
+        parts.append(f"{tokens(usage.cached_input_tokens)} cached")
+    return " · ".join([*parts, cost(result.cost)])
 
 
 def summary(response: CanonicalResponse) -> str:

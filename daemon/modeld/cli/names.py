@@ -4,6 +4,8 @@ COMMANDS = {
     "ask": "ask a model and see the answer as it comes",
     "chat": "hold a conversation",
     "demo": "see it working, without a key and without a network",
+    "sessions": "the conversations that the daemon keeps",
+    "tail": "watch what happens on a session, live",
     "models": "the configured models, and what providers offer",
     "status": "how the daemon does",
     "stop": "end the daemon, after its running calls",
@@ -15,7 +17,17 @@ COMMANDS = {
     "schema": "write the JSON Schemas of the protocol",
 }
 
-VALUED = ("--socket", "--config", "--state-dir", "--tcp", "--check-config", "--idle-exit", "--log-level")
+VALUED = (
+    "--socket",
+    "--config",
+    "--state-dir",
+    "--tcp",
+    "--check-config",
+    "--idle-exit",
+    "--log-level",
+    "--debug",
+    "--artefacts",
+)
 """Options before a command that take the word after them."""
 
 

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from modeld_protocol.endpoint import token_path
@@ -13,6 +14,7 @@ from ..config.load import render
 from ..config.locations import config_place, state_dir
 from ..config.reload import ConfigRefused, ConfigSource
 from ..credentials.redact import Redactor
+from ..ledger.store import StoreError
 from ..observe.log import configure
 from ..server.instance import Instance, InstanceError, claim, prepare_directory
 from ..server.listener import ListenError, parse_loopback_address
@@ -31,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     harden_process()
     raise_open_files()
     redactor = Redactor()
-    configure(options.log_level, sys.stderr, redactor)
+    configure(options.debug.level(options.log_level), sys.stderr, redactor)
     place = config_place(options.config, os.environ)
     try:
         if options.tcp is not None:
@@ -49,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
             _leave(code)
     except ConfigRefused as refused:
         return _fail("\n".join([*render(refused.problems), "modeld: the config has errors; mend them and start again"]))
-    except (ListenError, PermissionError) as error:
+    except (ListenError, PermissionError, StoreError) as error:
         return _fail(f"modeld: {error}")
     except InstanceError as error:
         return _fail(f"modeld: {error.message}", error.exit_code)
@@ -61,11 +63,32 @@ def _settings(options: argparse.Namespace, config: os.PathLike[str], *, shared: 
         state_dir=state_dir(options.state_dir, os.environ),
         tcp=options.tcp,
         idle_exit_s=options.idle_exit if shared else 0,
+        debug=options.debug,
+        artefacts=_artefacts(options),
     )
+
+
+def _artefacts(options: argparse.Namespace) -> Path | None:
+    """Where artefacts go, None where nobody asked for them."""
+    if options.artefacts:
+        return Path(options.artefacts).expanduser().absolute()
+    return state_dir(options.state_dir, os.environ) / "artefacts" if options.debug.wants_artefacts else None
+
+
+def _say_what_is_written(settings: app.Options) -> None:
+    """Nobody is to find out later that bodies were written down."""
+    if settings.artefacts is None:
+        return
+    debug = settings.debug
+    parts = {"requests": debug.raw_requests, "answers": debug.raw_responses, "reasoning": debug.thinking}
+    named = ", ".join(name for name, wanted in parts.items() if wanted) or "heads of requests and answers"
+    print(f"modeld WRITES DOWN WHAT IS SAID ({named}) in {settings.artefacts}", file=sys.stderr)
+    print("modeld stops that when it is started without --artefacts, MODELD_ARTEFACTS and MODELD_DEBUG", file=sys.stderr)
 
 
 async def _shared(settings: app.Options, source: ConfigSource, redactor: Redactor, instance: Instance) -> int:
     daemon = app.Daemon(settings, source, os.environ, redactor)
+    _say_what_is_written(settings)
     app.handle_signals(daemon)
     app.quiet_collector()
     daemon.listener.start_unix(instance.socket)
@@ -82,6 +105,7 @@ async def _shared(settings: app.Options, source: ConfigSource, redactor: Redacto
 
 async def _isolated(settings: app.Options, source: ConfigSource, redactor: Redactor, output: int) -> int:
     daemon = app.Daemon(settings, source, os.environ, redactor)
+    _say_what_is_written(settings)
     app.handle_signals(daemon)
     app.quiet_collector()
     serving = asyncio.create_task(daemon.serve())

@@ -1,11 +1,12 @@
 """`modeld --stdio`: this process's stdin and stdout, joined to the shared daemon. An editor waits for it: no argparse here."""
 
+import os
 import sys
 
 from .options import daemon_arguments, socket_of
 
 _FIELDS = {"--socket": "socket", "--config": "config", "--state-dir": "state_dir"}
-_PASSED = ("--log-level", "--idle-exit")  # on to a daemon that has to be started
+_PASSED = ("--log-level", "--idle-exit", "--debug", "--artefacts")  # on to a daemon that has to be started
 _IGNORED = ("--stdio", "--clientProcessId")  # editors add the latter
 
 
@@ -46,7 +47,7 @@ def parse(arguments: list[str]) -> tuple[StdioOptions, str | None]:
             if given is None:
                 return options, f"{name} needs a value"
             if name in _PASSED:
-                options.passed += [name, given]
+                options.passed += [name, os.path.abspath(given) if name == "--artefacts" else given]
             else:
                 setattr(options, _FIELDS[name], given)
         elif name not in _IGNORED:

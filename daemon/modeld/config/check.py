@@ -8,8 +8,9 @@ from ..limits import MAX_CONFIG_BYTES, MIB
 from . import yaml_nodes
 from .adapter_checks import AdapterRules, KeyEnv, check_adapter, no_key_env
 from .fields import Field, Fields, Report, is_null, read_entries, read_fields
+from .keeping_checks import check_budgets, check_retention
 from .model_checks import check_default, check_models
-from .schema import TOP_FIELDS, AdapterConfig, Config
+from .schema import TOP_FIELDS, AdapterConfig, Config, RetentionConfig
 from .wording import quote
 from .yaml_nodes import Document, Scalar, YamlError
 
@@ -85,7 +86,14 @@ def _check_document(document: Document, report: Report, rules: AdapterRules) -> 
         entries = read_entries(report, top.values["models"].node, "models", "models")
         models, model_names = check_models(report, entries, names)
     default = check_default(report, top.values["default_model"], model_names) if "default_model" in top.values else None
-    return Config(adapters=adapters, models=models, default_model=default, models_given=given)
+    return Config(
+        adapters=adapters,
+        models=models,
+        default_model=default,
+        models_given=given,
+        budgets=check_budgets(report, top.values["budgets"]) if "budgets" in top.values else {},
+        retention=check_retention(report, top.values["retention"]) if "retention" in top.values else RetentionConfig(),
+    )
 
 
 def _check_offered_default(document: Document, report: Report, config: Config, offered: Offered) -> None:

@@ -74,7 +74,6 @@ def check_models(report: Report, entries: list[Field], adapters: Collection[str]
     for draft in drafts:
         _check_aliases(report, draft, names)
     fallbacks = {draft.entry.name: _check_fallbacks(report, draft, names) for draft in drafts}
-    _check_cycles(report, drafts, fallbacks)
     models = [] if report.errors else [_model(draft, fallbacks[draft.entry.name]) for draft in drafts]
     return {model.id: model for model in models}, names
 
@@ -153,26 +152,6 @@ def _check_fallbacks(report: Report, draft: Draft, names: Names) -> list[tuple[s
         else:
             found.append((model_id, node))
     return found
-
-
-def _check_cycles(report: Report, drafts: list[Draft], fallbacks: dict[str, list[tuple[str, Node]]]) -> None:
-    """Report each fallback that leads back to where its chain began, by a depth-first walk that keeps its own stack."""
-    done: set[str] = set()
-    for draft in drafts:
-        if draft.entry.name in done:
-            continue
-        path = {draft.entry.name: iter(fallbacks[draft.entry.name])}
-        while path:
-            current = next(reversed(path))
-            step = next(path[current], None)
-            if step is None:
-                done.add(current)
-                del path[current]
-            elif step[0] in path:
-                message = f"fallbacks go in a circle: {quote(step[0])} leads to {quote(current)} and back; remove this one"
-                report.error(step[1], "fallback_cycle", message)
-            elif step[0] not in done:
-                path[step[0]] = iter(fallbacks[step[0]])
 
 
 def _model(draft: Draft, fallbacks: list[tuple[str, Node]]) -> ModelConfig:

@@ -21,6 +21,8 @@ def redacted(config: Config) -> dict[str, Any]:
         },
         "default_model": config.default_model,
         "models_given": config.models_given,
+        "budgets": msgspec.to_builtins(config.budgets),
+        "retention": msgspec.to_builtins(config.retention),
     }
 
 

@@ -12,11 +12,24 @@ from ..limits import DEFAULT_TIMEOUT_S
 DEFAULT_MAX_RETRIES = 2
 MAX_RETRIES = 10
 TIERS = ("fast", "balanced", "deep")
+BUDGET_SCOPES = ("day", "client", "session")
 
 TOP_FIELDS: dict[str, str] = {
     "adapters": "Where models are served: one entry per provider account or endpoint, by a name of your choice.",
     "models": "The models to offer, each by its id `provider:name`. Without this section: the built-in ones of every adapter.",
     "default_model": "The model of a request that names none: an id or an alias.",
+    "budgets": "The most that may be spent in a day (day), by each client in a day (client), and by each session (session).",
+    "retention": "How long the daemon keeps what it stores; for ever where nothing is said.",
+}
+
+BUDGET_FIELDS: dict[str, str] = {
+    "limit": "The most that may be spent; a call that could go beyond it is refused.",
+    "warn": "From this amount on, calls carry a warning; 80 % of the limit unless given.",
+    "currency": "The currency of both, USD unless given. Prices in other currencies don't count.",
+}
+
+RETENTION_FIELDS: dict[str, str] = {
+    "calls_days": "Days after which the ledger forgets a call.",
 }
 
 ADAPTER_FIELDS: dict[str, str] = {
@@ -83,6 +96,20 @@ class ModelConfig(msgspec.Struct, frozen=True):
     options: dict[str, Any] = {}
 
 
+class BudgetConfig(msgspec.Struct, frozen=True):
+    """One entry of `budgets`; see BUDGET_FIELDS."""
+
+    limit: float
+    warn: float | None = None
+    currency: str = "USD"
+
+
+class RetentionConfig(msgspec.Struct, frozen=True):
+    """`retention`; None keeps for ever."""
+
+    calls_days: int | None = None
+
+
 class Config(msgspec.Struct, frozen=True):
     """A valid config; nobody changes it once it is made. `models_given` is false where the catalog's models are to be offered.
     `default_model` is an id where the file gives the models, else as written."""
@@ -91,6 +118,8 @@ class Config(msgspec.Struct, frozen=True):
     models: dict[str, ModelConfig]
     default_model: str | None = None
     models_given: bool = True
+    budgets: dict[str, BudgetConfig] = {}
+    retention: RetentionConfig = RetentionConfig()
 
 
 _TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
@@ -145,12 +174,21 @@ def json_schema(known_types: list[str] | tuple[str, ...] = ()) -> dict[str, Any]
                     "additionalProperties": {"$ref": "#/$defs/Model"},
                 },
                 "default_model": {"type": ["string", "null"]},
+                "budgets": _budgets_schema(),
+                "retention": _described({"calls_days": {"type": ["integer", "null"], "minimum": 1}}, RETENTION_FIELDS),
             },
             TOP_FIELDS,
         ),
         "required": ["adapters"],
         "$defs": {"Adapter": adapter, "Model": model, **shapes},
     }
+
+
+def _budgets_schema() -> dict[str, Any]:
+    amount: dict[str, Any] = {"type": "number", "minimum": 0}
+    entry = _described({"limit": amount, "warn": amount, "currency": _TEXT}, BUDGET_FIELDS)
+    scopes = {scope: {**entry, "required": ["limit"]} for scope in BUDGET_SCOPES}
+    return {"type": ["object", "null"], "properties": scopes, "additionalProperties": False}
 
 
 def _described(properties: dict[str, dict[str, Any]], words: dict[str, str]) -> dict[str, Any]:

@@ -1,16 +1,20 @@
 """The adapter: runs calls over a link, retries what may be retried, tells the trace bus once per attempt.
 
-A failure travels the same way as the answer: the assembler is completed with `error`, its terminal event goes out, then
-ProviderFailure is raised. Nothing is retried once an event has been made.
+A call waits for its turn where the provider limits its key. A failure travels the same way as the answer: the assembler is
+completed with `error`, its terminal event goes out, then ProviderFailure is raised. Nothing is retried once an event has been
+made.
 """
 
 import asyncio
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
-from modeld_protocol.events import CallStarted
+from modeld_protocol.events import CallStarted, CallWaiting
 from modeld_protocol.model import Capabilities, DiscoveredModel, TokenCountParams
+from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.usage import Warning
 
 from .. import limits
 from ..upstream.retry import backoff_s
@@ -19,17 +23,21 @@ from .call import Call
 from .estimate import estimate_input_tokens
 from .extras import ProviderExtras
 from .failure import ProviderFailure
+from .key_queue import KeyQueue, KeyQueues, Slot
 from .link import Link
 from .spec import ModelSpec
 from .wire.contract import Encoded
 
 
 class WireAdapter:
-    """The adapter of every provider: a link, and the calls that run over it."""
+    """The adapter of every provider: a link, and the calls that run over it. `queues` are shared by all adapters;
+    `max_running` bounds the calls with one key."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, queues: KeyQueues | None = None, max_running: int | None = None) -> None:
         self.name = link.name
         self._link = link
+        self._queues = queues or KeyQueues(link.clock)
+        self._max_running = max_running
         self._running: dict[str, asyncio.Task[Any]] = {}
 
     # ---- the contract
@@ -45,6 +53,10 @@ class WireAdapter:
     def estimate_input_tokens(self, params: TokenCountParams) -> int:
         """See ProviderAdapter."""
         return estimate_input_tokens(params)
+
+    def encoding_warnings(self, request: CanonicalRequest, spec: ModelSpec) -> list[Warning]:
+        """See ProviderAdapter."""
+        return self._encode(request, spec, stream=True).warnings
 
     async def count_tokens(self, params: TokenCountParams, spec: ModelSpec, env: Mapping[str, str]) -> int:
         """See ProviderAdapter."""
@@ -99,19 +111,33 @@ class WireAdapter:
                 del self._running[call.request_id]
 
     async def _attempts(self, call: Call, *, stream: bool) -> CanonicalResponse:
-        encoded = self._encode(call, stream=stream)
+        encoded = self._encode(call.request, call.spec, stream=stream)
         credential = await self._link.credentials(call.env)
+        queue = self._queues.of(self._link.endpoint.origin, credential, self._max_running)
         timeout_s = call.request.timeout_seconds or self._link.endpoint.timeout_s
         started = self._link.clock.monotonic()
-        attempt = 0
+        attempt = contended = 0
+        seen = queue.limits.successes
         while True:
-            run = Attempt(self._link, call, encoded, credential, attempt, timeout_s, started)
+            slot = queue.enter_nowait()
+            if slot is None:
+                unsent = Attempt(self._link, call, encoded, credential, attempt, timeout_s, started)
+                slot = await self._in_line(queue, unsent, attempt, started + timeout_s)
+            run = Attempt(self._link, call, encoded, credential, attempt, timeout_s, started, slot)
             call.trace(CallStarted(call.request_id, self.name, call.spec.id, attempt, stream))
             try:
                 await (run.stream() if stream else run.complete())
             except ProviderFailure as failure:
                 self._link.redact(failure)
-                wait_s = None if run.assembler.started else self._retry_wait_s(failure, attempt)
+                if (
+                    failure.error_class == "rate_limit"
+                    and slot.others_came_through(seen)
+                    and contended < limits.MAX_CONTENDED_RETRIES
+                ):
+                    contended += 1  # the key works, it was only not this call's turn
+                seen = queue.limits.successes
+                wait_s = None if run.assembler.started else self._retry_wait_s(failure, attempt - contended)
+                wait_s = _told(slot, failure, wait_s)
                 call.trace(run.failed(failure, will_retry=wait_s is not None))
                 if wait_s is None:
                     partial = run.finish("error")
@@ -126,17 +152,39 @@ class WireAdapter:
                 return self._finished(call, run)
             else:
                 return self._finished(call, run)
-            await self._sleep(call, run, wait_s)
+            finally:
+                slot.end()
+            if wait_s:
+                await self._sleep(call, run, wait_s)
             attempt += 1
 
-    def _encode(self, call: Call, *, stream: bool) -> Encoded:
-        """The call's request in its wire's bytes; where the model has no tools of its own, with tools as text."""
-        if call.spec.quirks.tool_dialect == "native":
-            return self._link.wire.encode(call.request, call.spec, stream=stream)
+    async def _in_line(self, queue: KeyQueue, unsent: Attempt, attempt: int, deadline_s: float) -> Slot:
+        """Wait for the key as long as the call has time. Raises ProviderFailure (`rate_limit`)."""
+        call = unsent.call
+        now_s = self._link.clock.monotonic()
+        closed_s = queue.limits.next_start_s(now_s) - now_s
+        wait_ms = closed_s * 1000 if isfinite(closed_s) else None
+        call.trace(CallWaiting(call.request_id, self.name, call.spec.id, attempt, queue.waiting, wait_ms))
+        try:
+            return await queue.enter(call.client_id or "", deadline_s, first=attempt > 0)
+        except TimeoutError:
+            unsent.finish("error")
+            message = f"{self.name} limits the rate of its key, and this call's time is over; wait, or raise timeout_seconds"
+            failure = ProviderFailure("rate_limit", message, retryable=True)
+            failure.retry_after_seconds = closed_s if closed_s > 0 and isfinite(closed_s) else None
+            raise failure from None
+        except asyncio.CancelledError:
+            call.partial = unsent.finish("cancelled")
+            raise
+
+    def _encode(self, request: CanonicalRequest, spec: ModelSpec, *, stream: bool) -> Encoded:
+        """A request in its wire's bytes; where the model has no tools of its own, with tools as text."""
+        if spec.quirks.tool_dialect == "native":
+            return self._link.wire.encode(request, spec, stream=stream)
         from .dialects import in_dialect
 
-        request, warnings = in_dialect(call.request, call.spec)
-        encoded = self._link.wire.encode(request, call.spec, stream=stream)
+        request, warnings = in_dialect(request, spec)
+        encoded = self._link.wire.encode(request, spec, stream=stream)
         encoded.warnings = [*warnings, *encoded.warnings]
         return encoded
 
@@ -160,6 +208,15 @@ class WireAdapter:
         if failure.retry_after_seconds is not None:
             return min(failure.retry_after_seconds, limits.MAX_RETRY_WAIT_S)
         return backoff_s(attempt, self._link.clock.chance(), limits.BACKOFF_BASE_S, limits.BACKOFF_CAP_S)
+
+
+def _told(slot: Slot, failure: ProviderFailure, wait_s: float | None) -> float | None:
+    """Tell the key's queue where the provider throttles it; who tries again then waits there, and not by itself."""
+    if failure.error_class != "rate_limit":
+        return wait_s
+    asked_s = failure.retry_after_seconds if failure.retry_after_seconds is not None else wait_s or 0.0
+    slot.refused(asked_s)
+    return 0.0 if wait_s is not None and asked_s <= limits.MAX_RETRY_WAIT_S else wait_s
 
 
 def _forget_cancel() -> None:

@@ -6,7 +6,7 @@ in order by holding the later one back until the earlier one is whole.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Literal, cast
 
 import msgspec
@@ -110,6 +110,7 @@ class Assembler:
         "started",
         "stop_reason",
         "stop_sequence",
+        "taken_tool_ids",
         "usage",
         "warnings",
         "wire_name",
@@ -149,6 +150,7 @@ class Assembler:
         self._replaying = False
         self._tool_count = 0
         self._tool_ids: set[str] = set()
+        self.taken_tool_ids: Container[str] = ()
         self._cut_tool: ToolUseBlock | None = None
 
     @property
@@ -161,6 +163,14 @@ class Assembler:
         """How much has come of the text block that is open, 0 where none is."""
         block = self._open
         return sum(map(len, block.parts)) if block is not None and block.kind == "text" else 0
+
+    def so_far(self) -> list[Block]:
+        """The content that events have told of until now; a call that is not whole is no part of it."""
+        block = self._open
+        if block is None or block.kind not in ("text", "refusal", "thinking") or not block.parts:
+            return list(self.content)
+        text = "".join(block.parts)
+        return [*self.content, ThinkingBlock(text) if block.kind == "thinking" else TextBlock(text)]
 
     @property
     def open_kind(self) -> str | None:
@@ -304,10 +314,12 @@ class Assembler:
         return "grp_" + self.message_id.removeprefix("msg_")
 
     def _new_tool_id(self, provider_id: str | None) -> str:
-        """A canonical id that no other call of this message has, even where a provider gives one twice."""
+        """A canonical id that no other call of this message or conversation has, even where a provider gives one twice."""
         ordinal = self._tool_count
         self._tool_count += 1
         tool_id = canonical_tool_id(provider_id, self.message_id, ordinal)
+        if tool_id in self.taken_tool_ids:
+            tool_id = canonical_tool_id(None, self.message_id, ordinal)
         while tool_id in self._tool_ids:
             tool_id = f"{tool_id}_{ordinal}"
         self._tool_ids.add(tool_id)

@@ -23,6 +23,7 @@ from .call import Call
 from .deadline import StreamDeadlines
 from .estimate import estimate_input_tokens, estimate_output_tokens
 from .failure import ProviderFailure
+from .key_queue import Slot
 from .link import Link, unreachable
 from .wire.contract import REQUEST_ID_HEADERS, Encoded, StreamDecoder
 
@@ -39,6 +40,7 @@ class Attempt:
         number: int,
         timeout_s: float,
         call_started: float,
+        slot: Slot | None = None,
     ) -> None:
         self.link = link
         self.call = call
@@ -47,11 +49,13 @@ class Attempt:
         self._number = number
         self._timeout_s = timeout_s
         self._call_started = call_started
+        self._slot = slot
         self._started = link.clock.monotonic()
         self._first: float | None = None
         self._request_id: str | None = None
         self.raw_frames: list[Any] = []
-        self.assembler = _new_assembler(call, link.name)
+        self.assembler = call.assembler = _new_assembler(call, link.name)
+        self.assembler.taken_tool_ids = call.taken_tool_ids
 
     async def complete(self) -> None:
         """A whole answer into the assembler."""
@@ -115,6 +119,8 @@ class Attempt:
 
     def _note(self, exchange: Exchange) -> None:
         headers = exchange.headers
+        if self._slot is not None:
+            self._slot.answered(exchange.status, headers)
         self._request_id = self.link.scrub(next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None))
 
     def emit(self) -> None:
@@ -130,15 +136,16 @@ class Attempt:
     # ---- the end
 
     def finish(self, stop_reason: StopReason) -> CanonicalResponse:
-        """Complete the assembler, settle usage and money, send the terminal event: one for every stream, also for one that
-        failed or was cancelled before its first word."""
+        """Complete the assembler, settle usage and money, send the terminal event (or hold it, see Call): one for every
+        stream, also for one that failed or was cancelled before its first word."""
         assembler = self.assembler
         assembler.complete(stop_reason)
         self._settle_usage(cut_short=stop_reason in ("error", "cancelled"))
         if self.call.consumer is not None:
             self.emit()
-            self.call.consumer.emit([assembler.terminal_event()])
-        return self._response()
+            self.call.finish(assembler.terminal_event())
+        self.call.outcome = response = self._response()
+        return response
 
     def _settle_usage(self, *, cut_short: bool) -> None:
         """Fill in what the provider did not say. A stream that was cut short never came to its final count."""

@@ -1,14 +1,17 @@
 """One call on its way through an adapter: what was asked, where its events go, what became of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Protocol
 
 import msgspec
 
-from modeld_protocol.events import Event, TraceEvent
+from modeld_protocol.content import Message
+from modeld_protocol.events import Event, MessageComplete, TraceEvent
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.usage import Warning
 
+from .assembler import Assembler
 from .spec import ModelSpec
 
 
@@ -35,7 +38,11 @@ def _untraced(_event: TraceEvent) -> None:
 
 class Call(msgspec.Struct):
     """`request.request_id` is set. `env` holds values that the client lends for its own calls (see the handshake).
-    `consumer` is None for a call that isn't streamed. `partial` is filled when the call is cancelled."""
+    `consumer` is None for a call that isn't streamed. `partial` is filled when the call is cancelled, `outcome` with whatever
+    the last attempt came to, also when it failed. With `holds_end` the terminal event of a stream is left in `end`, for
+    whoever has something to do before the client hears it. `client_id`, `session_id` and `turn_id` say whose call it is;
+    its tool calls get no id of `taken_tool_ids`. `assembler` is that of the attempt that runs, or was the last. `project` gives
+    the messages as another model is to see them, and what has to be said about that; None where they are the same for all."""
 
     request: CanonicalRequest
     spec: ModelSpec
@@ -45,3 +52,25 @@ class Call(msgspec.Struct):
     env: Mapping[str, str] = {}
     trace: Callable[[TraceEvent], None] = _untraced
     partial: CanonicalResponse | None = None
+    outcome: CanonicalResponse | None = None
+    holds_end: bool = False
+    end: MessageComplete | None = None
+    client_id: str | None = None
+    session_id: str | None = None
+    turn_id: str | None = None
+    taken_tool_ids: Container[str] = ()
+    assembler: Assembler | None = None
+    project: Callable[[ModelSpec], tuple[list[Message], list[Warning]]] | None = None
+
+    def finish(self, end: MessageComplete) -> None:
+        """Send or hold the terminal event of a stream."""
+        if self.holds_end:
+            self.end = end
+        elif self.consumer is not None:
+            self.consumer.emit([end])
+
+    def release(self) -> None:
+        """Send the terminal event that was held, once."""
+        end, self.end = self.end, None
+        if end is not None and self.consumer is not None:
+            self.consumer.emit([end])

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from modeld_protocol.model import Capabilities, DiscoveredModel, TokenCountParams
+from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.usage import Warning
 
 from .call import Call
 from .extras import ProviderExtras
@@ -31,6 +33,10 @@ class ProviderAdapter(Protocol):
 
     def estimate_input_tokens(self, params: TokenCountParams) -> int:
         """Local estimate, within about 10 %."""
+        ...
+
+    def encoding_warnings(self, request: CanonicalRequest, spec: ModelSpec) -> list[Warning]:
+        """What sending `request` as a stream would warn of. Raises ProviderFailure where it can't be sent."""
         ...
 
     async def count_tokens(self, params: TokenCountParams, spec: ModelSpec, env: Mapping[str, str]) -> int:

@@ -1,6 +1,7 @@
 """Which providers and models answer: a state machine fed by the outcome of every attempt.
 
-It informs people and never blocks a call: an unavailable provider is still tried, and one success heals it.
+It informs people and never blocks a call: an unavailable provider is still tried, and one success heals it. Only a call whose
+model has fallbacks passes by, until a probe is due.
 
     available ── 2 failures in a row ──> degraded ── 5, over 30 s and more ──> unavailable
         ^                                                        │ 30 s later, an attempt starts
@@ -117,6 +118,13 @@ class Availability:
     def of(self, provider: str, model: str | None = None) -> AvailabilityState:
         """The state of a provider, or of a model: the worse of its own and its provider's."""
         return self._worse(provider, model).state
+
+    def is_down(self, provider: str, model: str | None = None) -> bool:
+        """Whether a call that has another choice should pass by: unavailable, and not yet due for a probe."""
+        if not self._health:
+            return False
+        worse = self._worse(provider, model)
+        return worse.state == "unavailable" and self._monotonic() - worse.last_failure_s < PROBE_AFTER_S
 
     def reason(self, provider: str, model: str | None = None) -> str | None:
         """Why that is its state, with what to do; None while it is available."""

@@ -26,6 +26,8 @@ from .script import Script, TextStep, ToolCallStep
 from .wires.contract import KINDS, Failure, Frame, Kind, credential_of
 
 MIB = 1024 * 1024
+THROTTLE = "throttle"
+"""The fault that counts the requests of each key: the responder lets through those that it doesn't hit."""
 DEFAULT_SCRIPT = Script(["This answer has a dozen words, so that it can break anywhere inside."])
 _MARK = "@@SIMULATED@@"
 _HTML_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
@@ -379,6 +381,12 @@ FAULTS: dict[str, Fault] = {
     row.name: row
     for row in (
         Fault("rate_limit", "429 with retry-after", _rate_limit, (_TIMES, Param("retry_after", 1.0, "seconds to wait"))),
+        Fault(
+            THROTTLE,
+            "so many requests a second for each key, then 429 with retry-after",
+            _rate_limit,
+            (Param("per_second", 4.0, "requests within any second"), Param("retry_after", 1.0, "set by the simulator")),
+        ),
         Fault("overloaded", "529 or 503, whichever the wire knows", _fail("overloaded"), (_TIMES,)),
         Fault("server_error", "500", _fail("server_error"), (_TIMES, Param("status", 500.0, "HTTP status"))),
         Fault("bad_request", "400", _fail("bad_request"), (_TIMES,)),

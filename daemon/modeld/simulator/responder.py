@@ -8,15 +8,16 @@ import msgspec
 from ..clock import Clock
 from .ask import Ask, Call, Refused
 from .builtin import parse_bench
-from .choose import Chooser
+from .choose import Choice, Chooser
 from .control import control_plan, is_control
-from .faults import plan_fault
+from .faults import THROTTLE, FaultUse, plan_fault
 from .keeping import Shelf, wire_of_keeping
+from .meter import Meter
 from .plan import Answering, Plan, plan_answer, plan_rendered
 from .records import MAX_BODY_BYTES, RecordedRequest, Records
 from .script import Scenario
 from .wires import all_wires, flavoured_wires
-from .wires.contract import Failure, Operation, Peek, Rendered, SimWire, Stamp
+from .wires.contract import Failure, Operation, Peek, Rendered, SimWire, Stamp, credential_of
 
 _BENCH_MARK = "bench-"
 _MAX_BENCH_PLANS = 256
@@ -31,6 +32,7 @@ class Responder:
         self.scenario = scenario
         self.chooser = Chooser(scenario)
         self.records = Records()
+        self._meter = Meter()
         self._clock = clock
         self._show_keys = show_keys
         self._stats = stats
@@ -97,11 +99,20 @@ class Responder:
     def _generate(self, wire: SimWire, call: Call, record: RecordedRequest) -> Plan:
         ask = wire.read(call, require_key=self.scenario.require_key, refuse=self.chooser.refuse)
         record.model = ask.model
-        choice = self.chooser.choose(wire.name, call, ask)
+        choice = self._metered(self.chooser.choose(wire.name, call, ask), call)
         record.script, record.fault = choice.name, choice.fault.fault.name if choice.fault else ""
         stamp = Stamp(f"{self._token}{call.number:06d}", int(self._clock.wall()))
         answering = Answering(wire, ask, choice.script, stamp, self._request_id(call), call.path, call.headers)
         return plan_fault(choice.fault, answering) if choice.fault else plan_answer(answering)
+
+    def _metered(self, choice: Choice, call: Call) -> Choice:
+        """The choice without its fault, where that is a throttle and the key still may."""
+        use = choice.fault
+        if use is None or use.fault.name != THROTTLE:
+            return choice
+        wait_s = self._meter.wait_s(credential_of(call.headers) or "", float(use.params["per_second"]), self._clock.monotonic())
+        fault = FaultUse(use.fault, {**use.params, "retry_after": round(wait_s, 3)}) if wait_s > 0 else None
+        return msgspec.structs.replace(choice, fault=fault)
 
     def _keeping(self, call: Call, record: RecordedRequest) -> Plan | None:
         """The plan of a request about what is kept for later, None for any other."""

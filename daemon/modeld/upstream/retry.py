@@ -26,11 +26,11 @@ def parse_retry_after(headers: Mapping[str, str], now_wall: float) -> float | No
     a limit that is used up: the order of the providers' own clients (read 2026-11-20). `now_wall` is in seconds since 1970.
     What is not after now is ignored; nothing caps the result.
     """
-    milliseconds = _positive(_parse_number(headers.get("retry-after-ms", "")), 1e-3)
+    milliseconds = _positive(parse_number(headers.get("retry-after-ms", "")), 1e-3)
     if milliseconds is not None:
         return milliseconds
     asked = headers.get("retry-after", "").strip()
-    seconds = _parse_number(asked)
+    seconds = parse_number(asked)
     if seconds is None:
         date = _parse_http_date(asked)
         seconds = None if date is None else date - now_wall
@@ -54,16 +54,16 @@ def _parse_rate_limit_reset(headers: Mapping[str, str], now_wall: float) -> floa
     for name, value in headers.items():
         if not name.startswith(_RESET):
             continue
-        remaining = _parse_number(headers.get(f"x-ratelimit-remaining{name[len(_RESET) :]}", "0"))
-        wait = _positive(_parse_moment(value.strip(), now_wall))
+        remaining = parse_number(headers.get(f"x-ratelimit-remaining{name[len(_RESET) :]}", "0"))
+        wait = _positive(parse_moment(value.strip(), now_wall))
         if wait is not None and not remaining:
             waits.append(wait)
     return max(waits, default=None)
 
 
-def _parse_moment(text: str, now_wall: float) -> float | None:
+def parse_moment(text: str, now_wall: float) -> float | None:
     """Seconds from now, of a number of seconds, a date as a number, `1m2.5s` or RFC 3339; the shape decides."""
-    number = _parse_number(text)
+    number = parse_number(text)
     if number is None:
         duration = _parse_duration(text)
         return _parse_rfc3339(text, now_wall) if duration is None else duration
@@ -72,7 +72,8 @@ def _parse_moment(text: str, now_wall: float) -> float | None:
     return (number if number < _EPOCH_S * 1000 else number / 1000) - now_wall
 
 
-def _parse_number(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
+    """A header's plain number, or None for whatever else stands there."""
     text = text.strip()
     return float(text) if _NUMBER.fullmatch(text) else None
 

@@ -73,7 +73,10 @@ class ModelHandlers:
     async def _run(self, context: CallContext, request: CanonicalRequest, *, stream: bool) -> CanonicalResponse:
         call: Call | None = None
         try:
-            call = self._runtime.prepare(request, env=context.client.env, trace=self._tracer(context), stream=stream)
+            client = context.client
+            call = self._runtime.prepare(
+                request, env=client.env, trace=self._tracer(context), stream=stream, client_id=client.client_id
+            )
             if stream:
                 call.consumer = _ConnectionConsumer(context, call.request_id, self._runtime.epoch)
             return await self._in_turn(context, call)

@@ -1,0 +1,64 @@
+"""What the log says of calls: ids, names, classes, counts and times, each line with whose call it is."""
+
+from modeld_protocol.events import CallCompleted, CallFailed, CallFallback, CallStarted, TraceEvent
+
+from .debug import Debug
+from .log import logger
+
+_log = logger("runtime")
+
+
+class CallLog:
+    """The trace bus of one call into the log. `whose` are ids that stand in every line."""
+
+    __slots__ = ("_debug", "_whose")
+
+    def __init__(self, debug: Debug, whose: dict[str, str | None]) -> None:
+        self._debug = debug
+        self._whose = whose
+
+    def observe(self, event: TraceEvent) -> None:
+        """Write what is to be said of one event."""
+        if isinstance(event, CallStarted):
+            if _log.wants("debug"):
+                _log.debug("attempt started", **self._named(event), streaming=event.streaming)
+        elif isinstance(event, CallCompleted):
+            if _log.wants("info"):
+                _log.info("call completed", **self._named(event), **self._counts(event), stop_reason=event.stop_reason)
+        elif isinstance(event, CallFailed):
+            self._failed(event)
+        elif isinstance(event, CallFallback):
+            _log.info("another model is asked", **self._named(event), fallback_model=event.fallback_model, why=event.why)
+
+    def _failed(self, event: CallFailed) -> None:
+        if event.will_retry and not self._debug.retries:
+            return
+        say = _log.info if event.error_class == "cancelled" else _log.warning
+        status, will_retry = event.provider_status, event.will_retry
+        say("call failed", **self._named(event), error_class=event.error_class, status=status, will_retry=will_retry)
+
+    def _named(self, event: CallStarted | CallCompleted | CallFailed | CallFallback) -> dict[str, object]:
+        fields: dict[str, object] = {
+            "request_id": event.request_id,
+            **self._whose,
+            "provider": event.provider,
+            "model": event.model,
+            "retry_count": event.retry_count,
+        }
+        if isinstance(event, CallCompleted | CallFailed):
+            fields["latency_ms"] = round(event.latency_ms or 0, 1)
+        return fields
+
+    def _counts(self, event: CallCompleted) -> dict[str, object]:
+        usage, debug = event.usage, self._debug
+        fields: dict[str, object] = {}
+        if usage is None:
+            return fields
+        if debug.token_usage:
+            fields |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        if debug.cache:
+            fields |= {
+                "cached_input_tokens": usage.cached_input_tokens,
+                "cache_creation_input_tokens": usage.cache_creation_input_tokens,
+            }
+        return fields

@@ -1,0 +1,164 @@
+"""The line before a key: whom the provider's limits hold up waits here, the clients taking turns.
+
+One queue for every key at every origin, shared by all adapters and clients. Keys are told apart by hash; none is held here.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from math import inf
+
+from .. import limits
+from ..clock import Clock
+from ..credentials.secret import Credential
+from ..upstream.contract import Origin
+from .limits_per_key import KeyLimits
+from .wire.rate_headers import low_limits
+
+_Place = asyncio.Future["Slot"]
+
+
+class Slot:
+    """The right to one attempt. `end` gives it back, once."""
+
+    __slots__ = ("_noted", "_queue")
+
+    def __init__(self, queue: "KeyQueue") -> None:
+        self._queue = queue
+        self._noted = False
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """The head of the answer is here. A throttled one says no more until it is read: see `refused`."""
+        if status != 429 and not self._noted:
+            self._noted = True
+            self._queue.answered(headers)
+
+    def refused(self, wait_s: float) -> None:
+        """The provider throttles the key: nobody calls for `wait_s`."""
+        self._queue.limits.refused(wait_s, self._queue.clock.monotonic())
+
+    def others_came_through(self, seen: int) -> bool:
+        """Whether calls with the key were answered well, this one aside, since `seen` of them were."""
+        return self._queue.limits.successes - self._noted > seen
+
+    def end(self) -> None:
+        """The attempt is over."""
+        self._queue.end(answered=self._noted)
+
+
+class KeyQueue:
+    """The line before one key at one origin."""
+
+    __slots__ = ("_lines", "_timer", "clock", "limits", "waiting")
+
+    def __init__(self, limits: KeyLimits, clock: Clock) -> None:
+        self.limits = limits
+        self.clock = clock
+        self.waiting = 0
+        self._lines: dict[str, deque[_Place]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it may be forgotten."""
+        return not (self.waiting or self.limits.running or self.limits.throttled)
+
+    def enter_nowait(self) -> Slot | None:
+        """A slot, where nobody waits and the key is open."""
+        if self.waiting:
+            return None
+        now_s = self.clock.monotonic()
+        return self._admit() if self.limits.next_start_s(now_s) <= now_s else None
+
+    async def enter(self, client: str, deadline_s: float, *, first: bool) -> Slot:
+        """Wait for a slot until `deadline_s` on the monotonic clock; `first` stands before the client's own others.
+        Raises TimeoutError, at once where the key opens later than that."""
+        if inf > self.limits.next_start_s(self.clock.monotonic()) > deadline_s:
+            raise TimeoutError
+        place: _Place = asyncio.get_running_loop().create_future()
+        line = self._lines.setdefault(client, deque())
+        (line.appendleft if first else line.append)(place)
+        self.waiting += 1
+        self._pump()
+        try:
+            async with asyncio.timeout(max(0.0, deadline_s - self.clock.monotonic())):
+                return await place
+        except BaseException:
+            self._leave(client, place)
+            raise
+        finally:
+            self.waiting -= 1
+
+    def answered(self, headers: Mapping[str, str]) -> None:
+        """A good head of an answer came."""
+        unanswered = self.limits.unanswered - 1
+        self.limits.answered(low_limits(headers, unanswered, self.clock.wall), self.clock.monotonic())
+        if self._lines:
+            self._pump()
+
+    def end(self, *, answered: bool) -> None:
+        """A slot came back."""
+        self.limits.end(answered=answered)
+        if self._lines:
+            self._pump()
+
+    def _admit(self) -> Slot:
+        slot = Slot(self)
+        self.limits.start()
+        return slot
+
+    def _leave(self, client: str, place: _Place) -> None:
+        """Out of the line; a slot that came at the same moment goes back."""
+        if place.done() and not place.cancelled():
+            self.end(answered=False)
+            return
+        line = self._lines.get(client)
+        if line is not None and place in line:
+            line.remove(place)
+            if not line:
+                del self._lines[client]
+
+    def _pump(self) -> None:
+        """Let in whom the limits let in; look again when they will."""
+        while self._lines:
+            now_s = self.clock.monotonic()
+            start_s = self.limits.next_start_s(now_s)
+            if start_s > now_s:
+                self._look_again(start_s - now_s)
+                return
+            place = self._next()
+            if not place.done():
+                place.set_result(self._admit())
+
+    def _next(self) -> _Place:
+        """The first of the client whose turn it is; the client goes to the end."""
+        client = next(iter(self._lines))
+        line = self._lines.pop(client)
+        place = line.popleft()
+        if line:
+            self._lines[client] = line
+        return place
+
+    def _look_again(self, wait_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if wait_s == inf else asyncio.get_running_loop().call_later(wait_s, self._pump)
+
+
+class KeyQueues:
+    """The queues of all keys."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._queues: dict[tuple[Origin, int], KeyQueue] = {}
+
+    def of(self, origin: Origin, credential: Credential | None, max_running: int | None = None) -> KeyQueue:
+        """The queue of a key; `max_running` counts when it is new."""
+        name = (origin, hash(credential.secret) if credential is not None else 0)
+        queue = self._queues.get(name)
+        if queue is None:
+            if len(self._queues) >= limits.MAX_KEYS_WATCHED:
+                self._queues = {known: old for known, old in self._queues.items() if not old.idle}
+            key_limits = KeyLimits(max_running or limits.MAX_CALLS_RUNNING_PER_KEY)
+            queue = self._queues[name] = KeyQueue(key_limits, self._clock)
+        return queue

@@ -1,0 +1,163 @@
+"""What a key may do now: its rate and concurrency, from what the provider said last. Pure; times are monotonic, in seconds.
+
+One rule for every provider, fed by answers alone: a throttled answer closes the key for as long as it asks, then lets calls
+through one by one, more with every answer that comes well; a low `remaining` is a token bucket that refills at the speed that
+the headers tell. While nothing was said the key is open, and looking costs nothing.
+"""
+
+from math import inf
+from typing import NamedTuple
+
+from ..limits import MAX_CALLS_RUNNING_PER_KEY, MAX_RETRY_WAIT_S
+
+CAUTION_S = 10.0  # after the last throttled answer, until the key is trusted again
+PLENTY = 32.0  # requests left from which on they needn't be counted
+FIRST_PAUSE_S = 0.025  # the least that a refusal closes a key, doubled with each one that follows without a success between
+MAX_PAUSE_S = 2.0
+WORK_SHARE = 0.1  # of a used-up token limit that has to be back before the next call
+
+
+class Reading(NamedTuple):
+    """One limit as an answer's headers tell it. `remaining` of `limit`, whole again in `reset_s`; `requests` tells whether it
+    counts requests, or their tokens."""
+
+    remaining: float
+    reset_s: float
+    limit: float | None
+    requests: bool
+
+
+class Bucket(NamedTuple):
+    """`tokens` starts at `at_s`, and `rate` more a second; what it knows ends at `until_s`."""
+
+    tokens: float
+    at_s: float
+    rate: float
+    until_s: float
+
+    def next_start_s(self, now_s: float) -> float:
+        """When a call may start."""
+        if now_s >= self.until_s:
+            return now_s
+        held = self.tokens + self.rate * (now_s - self.at_s)
+        if held >= 1.0:
+            return now_s
+        return min(self.until_s, now_s + (1.0 - held) / self.rate) if self.rate > 0 else self.until_s
+
+    def taken(self) -> "Bucket":
+        """One start less."""
+        return self._replace(tokens=self.tokens - 1.0)
+
+
+def closed_for_s(reading: Reading) -> float:
+    """How long a limit of tokens that is used up keeps calls away: until a share of it is back."""
+    if reading.remaining > 0:
+        return 0.0
+    return reading.reset_s * (1.0 if reading.limit is None else WORK_SHARE)
+
+
+def bucket_of(reading: Reading, unanswered: int, now_s: float) -> Bucket | None:
+    """The bucket that a limit of requests stands for, None while plenty is left. Requests that are on their way are taken off:
+    the provider may not have counted them yet."""
+    left = reading.remaining - unanswered
+    if left >= PLENTY or reading.reset_s <= 0:
+        return None
+    used = 0.0 if reading.limit is None else reading.limit - reading.remaining
+    return Bucket(left, now_s, used / reading.reset_s if used > 0 else 0.0, now_s + reading.reset_s)
+
+
+class KeyLimits:
+    """The state of one key. `running` calls are under way, `unanswered` of them have no response head yet."""
+
+    __slots__ = (
+        "_bucket",
+        "_cautious_until_s",
+        "_closed_until_s",
+        "_max_running",
+        "_refusals",
+        "_window",
+        "running",
+        "successes",
+        "unanswered",
+    )
+
+    def __init__(self, max_running: int = MAX_CALLS_RUNNING_PER_KEY) -> None:
+        self.running = 0
+        self.unanswered = 0
+        self.successes = 0
+        self._max_running = max_running
+        self._closed_until_s = 0.0
+        self._cautious_until_s = 0.0
+        self._refusals = 0
+        self._window: int | None = None
+        self._bucket: Bucket | None = None
+
+    @property
+    def throttled(self) -> bool:
+        """Whether the provider's word limits calls, or did a moment ago."""
+        return self._window is not None or self._bucket is not None or self._closed_until_s > 0
+
+    def next_start_s(self, now_s: float) -> float:
+        """When the next call may start: `now_s`, later, or `inf`: once one of those under way is answered or ends."""
+        if self.running >= self._max_running:
+            return inf
+        if self._window is None and self._bucket is None and not self._closed_until_s:
+            return now_s
+        self._forget(now_s)
+        start_s = max(now_s, self._closed_until_s)
+        if self._bucket is not None:
+            start_s = max(start_s, self._bucket.next_start_s(now_s))
+        if start_s == now_s and self._window is not None and self.unanswered >= self._window:
+            return inf
+        return start_s
+
+    def start(self) -> None:
+        """A call starts."""
+        self.running += 1
+        self.unanswered += 1
+        if self._bucket is not None:
+            self._bucket = self._bucket.taken()
+
+    def answered(self, readings: list[Reading], now_s: float) -> None:
+        """A good response head came, with its limits if it told any."""
+        self.unanswered -= 1
+        self.successes += 1
+        self._refusals = 0
+        if self._window is not None:
+            self._window += 1
+        for reading in readings:
+            if reading.requests:
+                self._bucket = bucket_of(reading, self.unanswered, now_s)
+            elif (wait_s := closed_for_s(reading)) > 0:
+                self._close(wait_s, now_s)
+
+    def refused(self, wait_s: float, now_s: float) -> None:
+        """A throttled answer: nothing leaves for `wait_s`. A wait of more than a minute means a used-up quota rather than a
+        rate: who calls meanwhile shall hear that from the provider."""
+        if wait_s > MAX_RETRY_WAIT_S:
+            return
+        if now_s >= self._closed_until_s:  # those that were on their way together are one
+            self._refusals += 1
+        wait_s = max(wait_s, min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0**self._refusals))
+        self._window = 1
+        self._cautious_until_s = now_s + wait_s + CAUTION_S
+        self._close(wait_s, now_s)
+
+    def end(self, *, answered: bool) -> None:
+        """A call is over; `answered` tells whether its good response head was noted."""
+        self.running -= 1
+        if not answered:
+            self.unanswered -= 1
+
+    def _close(self, wait_s: float, now_s: float) -> None:
+        self._closed_until_s = max(self._closed_until_s, now_s + min(wait_s, MAX_RETRY_WAIT_S))
+
+    def _forget(self, now_s: float) -> None:
+        """Drop what no longer holds, so that looking is cheap again."""
+        if now_s >= self._closed_until_s:
+            self._closed_until_s = 0.0
+        if self._window is not None and now_s >= self._cautious_until_s:
+            self._window = None
+            self._refusals = 0
+        if self._bucket is not None and now_s >= self._bucket.until_s:
+            self._bucket = None

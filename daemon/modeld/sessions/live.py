@@ -1,0 +1,124 @@
+"""A session in memory: its messages, the calls that wait, the turn that runs, and whoever follows it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from modeld_protocol.content import Message
+from modeld_protocol.session import RunningTurn, Session, SessionSnapshot, TurnState
+
+from ..providers.assembler import Assembler
+from ..providers.cache_care import Sent
+from .fanout import Journal
+from .history import Addition, Pairing
+from .reasoning import holds_state, made_by
+from .records import SessionRow, Settings, State, describe
+
+
+class Running(msgspec.Struct):
+    """The turn that a session is at. `input` is what it adds before its answer; once it is `ending`, events wait for the commit
+    and nothing cancels it any more."""
+
+    turn_id: str
+    request_id: str
+    model: str
+    input: list[Message]
+    started_ms: int
+    task: "asyncio.Task[None] | None" = None
+    cancel: Callable[[], bool] | None = None
+    ending: bool = False
+    assembler: Assembler | None = None
+
+
+class Waiting(msgspec.Struct, eq=False):
+    """Somebody in the queue for the session; `ready` ends the wait."""
+
+    turn_id: str | None
+    ready: "asyncio.Future[None]"
+
+
+class LiveSession:
+    """One session, loaded. Its messages change in memory first and are acknowledged after the commit; where that fails, it is
+    `stale` until the registry has read again what is stored."""
+
+    def __init__(self, row: SessionRow, messages: list[Message], journal: Journal, size_bytes: int) -> None:
+        self.session_id = row.session_id
+        self.created_ms = row.created_ms
+        self.journal = journal
+        self.taken = False
+        self.running: Running | None = None
+        self.waiting: deque[Waiting] = deque()
+        self.deleted = False
+        self.stale = False
+        self.restore(row, messages, size_bytes)
+
+    def restore(self, row: SessionRow, messages: list[Message], size_bytes: int) -> None:
+        """Become what is stored."""
+        self.updated_ms = row.updated_ms
+        self.settings: Settings = row.settings
+        self.state: State = row.state
+        self.last_turn: TurnState | None = row.last_turn
+        self.messages = messages
+        self.pairing = Pairing(messages)
+        self.size_bytes = size_bytes
+        self.answered_by: set[tuple[str | None, str | None]] = set()
+        self.stale = False
+        self.sent: Sent | None = None
+        self._note_models(messages)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it must stay in memory."""
+        return self.taken or bool(self.waiting) or self.journal.busy
+
+    @property
+    def held_bytes(self) -> int:
+        """Roughly what it keeps in memory."""
+        return 2 * self.size_bytes + self.journal.ring.held_bytes
+
+    def extend(self, messages: Sequence[Message], addition: Addition, size_bytes: int, now_ms: int) -> None:
+        """Add messages that were weighed."""
+        self.messages.extend(messages)
+        self.pairing.add(addition)
+        self.size_bytes += size_bytes
+        self.updated_ms = now_ms
+        self._note_models(messages)
+
+    def _note_models(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            if holds_state(message):
+                self.answered_by.add(made_by(message))
+
+    def describe(self) -> Session:
+        """The session as clients see it."""
+        row = SessionRow(
+            self.session_id,
+            self.created_ms,
+            self.updated_ms,
+            len(self.messages),
+            self.settings,
+            self.state,
+            self.last_turn,
+        )
+        session = describe(row)
+        session.running_turn_id = self.running.turn_id if self.running is not None else None
+        session.pending_tool_use_ids = [call.id for call in self.pairing.pending.values()]
+        return session
+
+    def snapshot(self) -> SessionSnapshot:
+        """Everything up to the journal's cursor."""
+        turn = None
+        if (running := self.running) is not None:
+            assembler = running.assembler
+            started = assembler is not None and assembler.started
+            turn = RunningTurn(
+                running.turn_id,
+                running.request_id,
+                running.model,
+                list(running.input),
+                assembler.so_far() if assembler is not None else [],
+                assembler.message_id if assembler is not None and started else None,
+            )
+        return SessionSnapshot(self.describe(), list(self.messages), turn)

@@ -1,0 +1,245 @@
+"""Sessions as rows: the statements that write them, the queries that read them, and older forms brought up to date."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from modeld_protocol import IR_VERSION
+from modeld_protocol.content import Message
+from modeld_protocol.request import Tool
+from modeld_protocol.session import Session, TurnState
+
+from .. import __version__
+from ..ledger.schema import Schema
+from ..ledger.store import Statement
+
+SCHEMA = Schema.load("sessions", Path(__file__).with_name("schema.sql"))
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""`MIGRATIONS[n]` takes a message from the canonical form n to n + 1; run when an older record is read."""
+
+_encode = msgspec.json.Encoder().encode
+_decode_message = msgspec.json.Decoder(Message).decode
+
+
+class Settings(msgspec.Struct, omit_defaults=True):
+    """What clients set, and where the session came from."""
+
+    model: str | None = None
+    system_prompt: str | None = None
+    tools: list[Tool] = []
+    metadata: dict[str, Any] = {}
+    policy: dict[str, Any] = {}
+    parent_id: str | None = None
+    cache_root: str | None = None
+
+
+class State(msgspec.Struct, omit_defaults=True):
+    """What the daemon notes: in how many first messages an adapter's provider has refused its own reasoning."""
+
+    refused_before: dict[str, int] = {}
+
+
+class SessionRow(NamedTuple):
+    """One row of `sessions`, decoded, with the session's last turn."""
+
+    session_id: str
+    created_ms: int
+    updated_ms: int
+    message_count: int
+    settings: Settings
+    state: State
+    last_turn: TurnState | None
+
+
+class TurnRow(NamedTuple):
+    """A turn as it is written when it begins."""
+
+    turn_id: str
+    session_id: str
+    request_id: str
+    model: str
+    started_ms: int
+    input: Sequence[Message]
+
+
+_decode_settings = msgspec.json.Decoder(Settings).decode
+_decode_state = msgspec.json.Decoder(State).decode
+
+_COLUMNS = (
+    "s.session_id, s.created_ms, s.updated_ms, s.message_count, s.settings, s.state,"
+    " t.turn_id, t.status, t.request_id, t.model, t.started_ms, t.ended_ms, t.stop_reason, t.error_class"
+)
+_JOINED = f"SELECT {_COLUMNS} FROM sessions s LEFT JOIN turns t ON t.turn_id = s.last_turn_id"  # noqa: S608 - constants
+_INSERT_MESSAGE = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+# ---- writing
+
+
+def insert_session(session_id: str, now_ms: int, count: int, settings: Settings, state: State) -> Statement:
+    """A new session."""
+    values = (session_id, now_ms, now_ms, count, None, _encode(settings), _encode(state))
+    return "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", values
+
+
+def update_session(session_id: str, now_ms: int, settings: Settings) -> Statement:
+    """New settings."""
+    return "UPDATE sessions SET updated_ms = ?, settings = ? WHERE session_id = ?", (now_ms, _encode(settings), session_id)
+
+
+def insert_messages(session_id: str, start: int, messages: Iterable[Message], turn_id: str | None = None) -> list[Statement]:
+    """Messages from position `start` on."""
+    return [
+        (_INSERT_MESSAGE, (session_id, position, message.id, turn_id, IR_VERSION, __version__, _encode(message)))
+        for position, message in enumerate(messages, start)
+    ]
+
+
+def size_of(statements: Iterable[Statement]) -> int:
+    """How many bytes the bodies of inserted messages have."""
+    return sum(len(params[-1]) for _, params in statements)
+
+
+def grown(session_id: str, now_ms: int, count: int) -> Statement:
+    """The session has `count` messages now."""
+    return "UPDATE sessions SET updated_ms = ?, message_count = ? WHERE session_id = ?", (now_ms, count, session_id)
+
+
+def copy_messages(source: str, target: str, count: int) -> Statement:
+    """The first `count` messages of one session for another, as they were written."""
+    columns = "position, message_id, turn_id, ir_version, adapter_version, body"
+    select = f"SELECT ?, {columns} FROM messages WHERE session_id = ? AND position < ?"  # noqa: S608 - constants
+    return f"INSERT INTO messages {select}", (target, source, count)
+
+
+def delete_session(session_id: str) -> Statement:
+    """The session with its messages and turns."""
+    return "DELETE FROM sessions WHERE session_id = ?", (session_id,)
+
+
+def begin_turn(turn: TurnRow) -> list[Statement]:
+    """A turn runs."""
+    columns = "turn_id, session_id, request_id, status, model, started_ms, input"
+    insert = f"INSERT INTO turns ({columns}) VALUES (?, ?, ?, 'running', ?, ?, ?)"  # noqa: S608 - constants
+    body = _encode(turn.input)
+    return [
+        (insert, (turn.turn_id, turn.session_id, turn.request_id, turn.model, turn.started_ms, body)),
+        ("UPDATE sessions SET last_turn_id = ? WHERE session_id = ?", (turn.turn_id, turn.session_id)),
+    ]
+
+
+def end_turn(turn: TurnState, now_ms: int, *, kept: bool) -> Statement:
+    """A turn ended; its input is kept with it where it did not come into the history."""
+    clear = ", input = NULL" if kept else ""
+    sql = f"UPDATE turns SET status = ?, ended_ms = ?, stop_reason = ?, error_class = ?{clear} WHERE turn_id = ?"  # noqa: S608
+    return sql, (turn.status, now_ms, turn.stop_reason, turn.error_class, turn.turn_id)
+
+
+def note_state(session_id: str, state: State) -> Statement:
+    """What the daemon notes of the session's providers."""
+    return "UPDATE sessions SET state = ? WHERE session_id = ?", (_encode(state), session_id)
+
+
+def interrupt_turns(now_ms: int) -> Statement:
+    """At start: what the last daemon left running has ended with it."""
+    return "UPDATE turns SET status = 'interrupted', ended_ms = ? WHERE status = 'running'", (now_ms,)
+
+
+# ---- reading
+
+Query = Callable[[sqlite3.Connection], Any]
+
+
+def find(session_id: str) -> Callable[[sqlite3.Connection], SessionRow | None]:
+    """The query for one session."""
+
+    def query(connection: sqlite3.Connection) -> SessionRow | None:
+        row = connection.execute(f"{_JOINED} WHERE s.session_id = ?", (session_id,)).fetchone()
+        return None if row is None else _session_row(row)
+
+    return query
+
+
+def load(session_id: str) -> Callable[[sqlite3.Connection], tuple[SessionRow, list[Message], int] | None]:
+    """The query for one session with its messages and how many bytes these have."""
+
+    def query(connection: sqlite3.Connection) -> tuple[SessionRow, list[Message], int] | None:
+        row = find(session_id)(connection)
+        if row is None:
+            return None
+        bodies = connection.execute(
+            "SELECT ir_version, body FROM messages WHERE session_id = ? ORDER BY position LIMIT ?",
+            (session_id, row.message_count),
+        ).fetchall()
+        return row, [decode_message(version, body) for version, body in bodies], sum(len(body) for _, body in bodies)
+
+    return query
+
+
+def page(limit: int, before: tuple[int, str] | None) -> Callable[[sqlite3.Connection], list[SessionRow]]:
+    """The query for sessions, last updated first, from behind `before` (its time and id) on."""
+
+    def query(connection: sqlite3.Connection) -> list[SessionRow]:
+        where = "WHERE (s.updated_ms, s.session_id) < (?, ?)" if before else ""
+        sql = f"{_JOINED} {where} ORDER BY s.updated_ms DESC, s.session_id DESC LIMIT ?"
+        return [_session_row(row) for row in connection.execute(sql, (*(before or ()), limit))]
+
+    return query
+
+
+def decode_message(ir_version: int, body: bytes) -> Message:
+    """A stored message in today's form. Raises ValueError for one of a newer daemon."""
+    if ir_version == IR_VERSION:
+        return _decode_message(body)
+    if ir_version > IR_VERSION:
+        raise ValueError(f"a message has the form {ir_version} and this daemon knows {IR_VERSION}; update modeld")
+    value: dict[str, Any] = msgspec.json.decode(body)
+    for version in range(ir_version, IR_VERSION):
+        value = MIGRATIONS[version](value)
+    return msgspec.convert(value, Message)
+
+
+def _session_row(row: tuple[Any, ...]) -> SessionRow:
+    session_id, created_ms, updated_ms, count, settings, state = row[:6]
+    return SessionRow(
+        session_id, created_ms, updated_ms, count, _decode_settings(settings), _decode_state(state), _turn_state(row[6:])
+    )
+
+
+def _turn_state(row: tuple[Any, ...]) -> TurnState | None:
+    turn_id, status, request_id, model, started_ms, ended_ms, stop_reason, error_class = row
+    if turn_id is None:
+        return None
+    ended_at = None if ended_ms is None else timestamp(ended_ms)
+    return TurnState(turn_id, status, request_id, model, timestamp(started_ms), ended_at, stop_reason, error_class)
+
+
+def describe(row: SessionRow) -> Session:
+    """A session as clients see it."""
+    settings = row.settings
+    running = row.last_turn is not None and row.last_turn.status == "running"
+    return Session(
+        session_id=row.session_id,
+        model=settings.model,
+        created_at=timestamp(row.created_ms),
+        updated_at=timestamp(row.updated_ms),
+        system_prompt=settings.system_prompt,
+        tools=settings.tools,
+        metadata=settings.metadata,
+        policy=settings.policy,
+        message_count=row.message_count,
+        parent_id=settings.parent_id,
+        running_turn_id=row.last_turn.turn_id if row.last_turn is not None and running else None,
+        last_turn=row.last_turn,
+        cache_root=settings.cache_root,
+    )
+
+
+def timestamp(ms: int) -> str:
+    """Milliseconds since 1970 as RFC 3339, UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ms // 1000)) + f".{ms % 1000:03d}Z"

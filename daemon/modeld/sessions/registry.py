@@ -1,0 +1,348 @@
+"""The sessions of the daemon: stored ones by their id, those in use in memory, and everything but turns that is done to them."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from modeld_protocol import IR_VERSION
+from modeld_protocol.content import Message
+from modeld_protocol.session import (
+    ForkPoints,
+    Session,
+    SessionAppendParams,
+    SessionChange,
+    SessionChanged,
+    SessionCreateParams,
+    SessionExport,
+    SessionForkParams,
+    SessionListParams,
+    SessionListResult,
+    SessionProblem,
+    SessionUpdateParams,
+    SubscribeParams,
+    SubscribeResult,
+)
+
+from ..ledger.store import Statement, Store
+from ..providers.failure import ProviderFailure
+from ..routing.resolve import resolve
+from ..runtime import Runtime
+from . import records
+from .fanout import Connection, Journal
+from .forks import count_until, fork_points
+from .history import problems_of, with_ids
+from .live import LiveSession, Waiting
+from .records import Settings, State
+
+DEFAULT_PAGE = 100
+MAX_PAGE = 1_000
+MAX_LOADED = 64  # sessions in memory that nobody uses at the moment
+MAX_LOADED_BYTES = 128 * 1024 * 1024  # of their messages and events
+MAX_WAITING = 64  # in the queue for one session
+
+_POLICIES: Mapping[str, tuple[str, ...]] = {
+    "concurrent_turns": ("refuse", "queue"),
+    "foreign_reasoning": ("drop", "text"),
+    "pending_calls": ("close", "refuse"),
+}
+
+
+class Sessions:
+    """Every session that there is. Raises ProviderFailure for what clients ask wrongly, StoreError where nothing can be
+    written."""
+
+    def __init__(self, store: Store, runtime: Runtime) -> None:
+        self.store = store
+        self.runtime = runtime
+        self.clock = runtime.clock
+        self._loaded: OrderedDict[str, LiveSession] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[LiveSession]] = {}
+        self._cursor = 0  # no session that was forgotten had a higher one
+
+    def recover(self) -> None:
+        """At start: turns that the last daemon left running are interrupted."""
+        self.store.write_soon(*records.interrupt_turns(self.now_ms()))
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970."""
+        return int(self.clock.wall() * 1000)
+
+    def count(self) -> int:
+        """How many are stored."""
+        return int(self.store.read_now("SELECT COUNT(*) FROM sessions")[0][0])
+
+    # ---- in and out of memory
+
+    async def open(self, session_id: str) -> LiveSession:
+        """The session, in memory."""
+        live = self._loaded.get(session_id)
+        if live is not None:
+            self._loaded.move_to_end(session_id)
+            return await self._fresh(live) if live.stale else live
+        loading = self._loading.get(session_id)
+        if loading is None:
+            loading = self._loading[session_id] = asyncio.create_task(self._load(session_id))
+            loading.add_done_callback(lambda task: self._loading.pop(session_id, None) and task.cancelled())
+        return await asyncio.shield(loading)
+
+    async def _load(self, session_id: str) -> LiveSession:
+        found = await self.store.read(records.load(session_id))
+        if found is None:
+            raise unknown(session_id)
+        row, messages, size_bytes = found
+        return self._keep(row, messages, size_bytes)
+
+    async def _fresh(self, live: LiveSession) -> LiveSession:
+        found = await self.store.read(records.load(live.session_id))
+        if found is None:
+            raise unknown(live.session_id)
+        if live.stale:
+            live.restore(*found)
+        return live
+
+    def _keep(self, row: records.SessionRow, messages: list[Message], size_bytes: int) -> LiveSession:
+        soon = asyncio.get_running_loop().call_soon
+        journal = Journal(row.session_id, self.runtime.epoch, self._cursor, soon)
+        live = self._loaded[row.session_id] = LiveSession(row, messages, journal, size_bytes)
+        self.trim()
+        return live
+
+    def trim(self) -> None:
+        """Forget what nobody uses, the longest unused first, where too much is in memory."""
+        held = sum(live.held_bytes for live in self._loaded.values())
+        for live in tuple(self._loaded.values()):
+            if len(self._loaded) <= MAX_LOADED and held <= MAX_LOADED_BYTES:
+                return
+            if not live.pinned and live is not next(reversed(self._loaded.values())):
+                held -= live.held_bytes
+                self.forget(live)
+
+    def forget(self, live: LiveSession) -> None:
+        """Take it out of memory; the next use reads what is stored."""
+        if not live.deleted:
+            self._cursor = max(self._cursor, live.journal.cursor)
+        if self._loaded.get(live.session_id) is live:
+            del self._loaded[live.session_id]
+
+    async def commit(self, live: LiveSession, statements: Sequence[Statement]) -> None:
+        """Write what was changed in memory. Where that fails, memory is not right any more."""
+        try:
+            await self.store.write_many(statements)
+        except Exception:
+            live.stale = True
+            raise
+
+    def tell(self, live: LiveSession, change: SessionChange, turn_id: str | None = None) -> None:
+        """Tell the session's subscribers of a change."""
+        if live.journal.busy:
+            live.journal.notify("session/changed", SessionChanged(live.session_id, change, turn_id))
+
+    # ---- one writer at a time
+
+    async def take(self, live: LiveSession, turn_id: str | None = None) -> None:
+        """Become the session's one writer: at once, after those before, or not at all, as its policy says."""
+        if not live.taken and not live.waiting:
+            live.taken = True
+            return
+        if live.settings.policy.get("concurrent_turns") != "queue":
+            at = f"turn {live.running.turn_id}" if live.running is not None else "a turn"
+            raise ProviderFailure(
+                "invalid_request",
+                f"{at} of session {live.session_id} is running; wait for its end, cancel it with turn/cancel, "
+                "or set the session's policy.concurrent_turns to queue",
+            )
+        if len(live.waiting) >= MAX_WAITING:
+            raise ProviderFailure("rate_limit", f"{MAX_WAITING} turns wait for session {live.session_id}; try again later")
+        place = Waiting(turn_id, asyncio.get_running_loop().create_future())
+        live.waiting.append(place)
+        try:
+            await place.ready
+        except asyncio.CancelledError:
+            if place.ready.done() and not place.ready.cancelled():
+                self.give_back(live)  # it was ours just now
+            elif place in live.waiting:  # it isn't where the writer before gave back since the cancel
+                live.waiting.remove(place)
+            raise
+        try:
+            if live.deleted:
+                raise unknown(live.session_id)
+            if live.stale:
+                await self._fresh(live)
+        except BaseException:
+            self.give_back(live)
+            raise
+
+    def give_back(self, live: LiveSession) -> None:
+        """The writer is done: the next one goes on."""
+        while live.waiting:
+            place = live.waiting.popleft()
+            if not place.ready.done():
+                place.ready.set_result(None)
+                return
+        live.taken = False
+
+    # ---- settings
+
+    async def create(self, params: SessionCreateParams) -> Session:
+        """A new session, empty."""
+        self._check_model(params.model)
+        check_policy(params.policy)
+        settings = Settings(params.model, params.system_prompt, params.tools, params.metadata, params.policy)
+        return await self._insert(settings, State(), [])
+
+    async def update(self, params: SessionUpdateParams) -> Session:
+        """Change what is given; the rest stays."""
+        live = await self.open(params.session_id)
+        self._check_model(params.model)
+        check_policy(params.policy or {})
+        names = ("model", "system_prompt", "tools", "metadata", "policy")
+        changed = {name: value for name in names if (value := getattr(params, name)) is not None}
+        live.settings = msgspec.structs.replace(live.settings, **changed)
+        live.updated_ms = self.now_ms()
+        await self.commit(live, (records.update_session(live.session_id, live.updated_ms, live.settings),))
+        self.tell(live, "updated")
+        return live.describe()
+
+    async def page(self, params: SessionListParams) -> SessionListResult:
+        """A page of sessions, last updated first."""
+        limit = min(max(1, params.limit or DEFAULT_PAGE), MAX_PAGE)
+        rows = await self.store.read(records.page(limit + 1, _parse_cursor(params.cursor)))
+        more = f"{rows[limit - 1].updated_ms}.{rows[limit - 1].session_id}" if len(rows) > limit else None
+        return SessionListResult([records.describe(row) for row in rows[:limit]], more)
+
+    async def delete(self, session_id: str) -> bool:
+        """Delete a session; its turn, if one runs, is cancelled first. False where there is none."""
+        try:
+            live = await self.open(session_id)
+        except ProviderFailure:
+            return False
+        live.deleted = True
+        running = live.running
+        if running is not None and running.task is not None and running.cancel is not None:
+            running.cancel()
+            await asyncio.wait((running.task,))
+        await self.commit(live, (records.delete_session(session_id),))
+        self.tell(live, "deleted")
+        live.journal.close()
+        self.forget(live)
+        return True
+
+    def _check_model(self, model: str | None) -> None:
+        if model is not None:
+            resolve(self.runtime.snapshot.registry, model, None)
+
+    async def _insert(self, settings: Settings, state: State, messages: list[Message], copied_from: str | None = None) -> Session:
+        session_id, now_ms = self.clock.new_id("ses"), self.now_ms()
+        if settings.cache_root is None:
+            settings.cache_root = session_id
+        statements = [records.insert_session(session_id, now_ms, len(messages), settings, state)]
+        if copied_from is not None:
+            statements.append(records.copy_messages(copied_from, session_id, len(messages)))
+        else:
+            statements += records.insert_messages(session_id, 0, messages)
+        await self.store.write_many(statements)
+        return records.describe(records.SessionRow(session_id, now_ms, now_ms, len(messages), settings, state, None))
+
+    # ---- messages
+
+    async def append(self, params: SessionAppendParams) -> list[str]:
+        """Add messages without a call; their ids, given or made, in order."""
+        live = await self.open(params.session_id)
+        await self.take(live)
+        try:
+            messages = with_ids(params.messages, self.clock.new_id)
+            addition = live.pairing.weigh(messages)
+            refuse(addition.problems)
+            statements = records.insert_messages(live.session_id, len(live.messages), messages)
+            live.extend(messages, addition, records.size_of(statements), self.now_ms())
+            await self.commit(live, [*statements, records.grown(live.session_id, live.updated_ms, len(live.messages))])
+        finally:
+            self.give_back(live)
+        self.tell(live, "appended")
+        return [message.id or "" for message in messages]
+
+    async def fork(self, params: SessionForkParams) -> Session:
+        """A session of its own with the history up to a message. It shares the cache root: what went out is the same."""
+        live = await self.open(params.session_id)
+        count = count_until(live.messages, params.message_id)
+        if count is None:
+            raise ProviderFailure(
+                "invalid_request",
+                f"session {live.session_id} can't be forked after {params.message_id}; session/forkPoints lists where it can",
+            )
+        settings = msgspec.structs.replace(live.settings, parent_id=live.session_id)
+        state = State({provider: min(before, count) for provider, before in live.state.refused_before.items()})
+        return await self._insert(settings, state, live.messages[:count], live.session_id)
+
+    async def fork_points(self, session_id: str) -> ForkPoints:
+        """Where it can be forked, and where not and why."""
+        return fork_points((await self.open(session_id)).messages)
+
+    async def export(self, session_id: str) -> SessionExport:
+        """The session as one object."""
+        live = await self.open(session_id)
+        return SessionExport(IR_VERSION, live.describe(), list(live.messages), {"refused_before": live.state.refused_before})
+
+    async def import_(self, export: SessionExport) -> Session:
+        """A new session with the messages of an exported one."""
+        if export.ir_version > IR_VERSION:
+            raise ProviderFailure(
+                "invalid_request",
+                f"the export has the form {export.ir_version} and this daemon knows {IR_VERSION}; update modeld",
+            )
+        refuse(problems_of(export.messages))
+        check_policy(export.session.policy)
+        session = export.session
+        settings = Settings(session.model, session.system_prompt, session.tools, session.metadata, session.policy)
+        try:
+            state = msgspec.convert(export.provider_state, State)
+        except msgspec.ValidationError:
+            state = State()
+        return await self._insert(settings, state, with_ids(export.messages, self.clock.new_id))
+
+    # ---- subscribers
+
+    async def subscribe(self, connection: Connection, params: SubscribeParams) -> SubscribeResult:
+        """Follow a session: what the client missed since its cursor, or a snapshot, then everything that comes."""
+        live = await self.open(params.session_id)
+        while (running := live.running) is not None and running.ending and running.task is not None:
+            await asyncio.wait((running.task,))  # its last events are about to go out
+        journal = live.journal
+        reset = journal.reset_reason(params.epoch, params.cursor)
+        if reset is None and params.cursor is not None:
+            return SubscribeResult(journal.epoch, journal.follow(connection, params.cursor))
+        return SubscribeResult(journal.epoch, journal.follow(connection, None), live.snapshot(), reset)
+
+    async def unsubscribe(self, connection: Connection, session_id: str) -> None:
+        """Follow it no longer."""
+        (await self.open(session_id)).journal.unfollow(connection)
+
+
+def unknown(session_id: str) -> ProviderFailure:
+    """There is no such session."""
+    return ProviderFailure("invalid_request", f"no session has the id {session_id[:100]}; session/list shows those there are")
+
+
+def refuse(problems: Sequence[SessionProblem]) -> None:
+    """Raise ProviderFailure (`invalid_request`) where there are problems."""
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ProviderFailure("invalid_request", f"{problems[0].message}{more}")
+
+
+def check_policy(policy: Mapping[str, object]) -> None:
+    """Raise ProviderFailure for a value that the daemon doesn't know; keys of others pass."""
+    for key, values in _POLICIES.items():
+        if key in policy and policy[key] not in values:
+            raise ProviderFailure("invalid_request", f"policy.{key} may be {' or '.join(values)}")
+
+
+def _parse_cursor(cursor: str | None) -> tuple[int, str] | None:
+    if cursor is None:
+        return None
+    updated, _, session_id = cursor.partition(".")
+    if not (updated.isascii() and updated.isdigit() and len(updated) < 16 and session_id):
+        raise ProviderFailure("invalid_request", "cursor: not one that session/list gave; begin without one")
+    return int(updated), session_id

@@ -1,0 +1,245 @@
+"""Deterministic simulation: many small worlds, each from a seed, each with its own misfortune, all checked for the same things.
+
+`SEED=17 pytest tests/sim` runs one of them again; `SEEDS=5000 pytest tests/sim` runs more than usual.
+"""
+
+import asyncio
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.sim.checkers import check
+from tests.sim.faults import Event, Faults
+from tests.sim.loop import Deadlock, VirtualLoop, run
+from tests.sim.runs import drive
+from tests.sim.world import Outcome
+
+from modeld.ledger.audit import Audit
+from modeld.ledger.store import Store
+from modeld.server.requests import RequestTable
+from modeld.sessions.fanout import Journal
+from modeld_protocol.events import Event as StreamedEvent
+from modeld_protocol.events import MessageComplete, TextDelta
+
+ROOT = Path(__file__).parents[2]
+SEEDS = int(os.environ.get("SEEDS", "300"))
+PATIENCE_S = 55.0 if "SEEDS" not in os.environ else float("inf")
+BATCH = 50
+NIGHTLY_SEEDS = 50_000
+NIGHTLY_BATCH = 500
+
+_spent_s = [0.0]
+
+
+def kept_seeds() -> list[int]:
+    lines = (ROOT / "tests/sim/seeds.txt").read_text("utf-8").splitlines()
+    return [int(line.split()[0]) for line in lines if line.strip() and not line.startswith("#")]
+
+
+def commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def examine(seed: int) -> None:
+    """Run a seed and fail with what it takes to run it again."""
+    try:
+        problems = check(drive(seed))
+    except Exception as error:
+        problems = [repr(error)]
+        if "SEED" in os.environ:
+            raise
+    if problems:
+        listed = "\n  ".join(problems[:10])
+        pytest.fail(
+            f"seed={seed} commit={commit()}: {len(problems)} problems\n  {listed}\nagain: SEED={seed} pytest tests/sim", False
+        )
+
+
+def fingerprint(seed: int) -> str:
+    """Everything that a run did, to the bit: what went over every stream and when, and what was kept."""
+    outcome = drive(seed)
+    digest = hashlib.sha256(repr(outcome.trace.lines).encode())
+    digest.update(outcome.calls_dump.encode())
+    digest.update(repr((outcome.histories, outcome.violations, outcome.left, outcome.virtual_s)).encode())
+    return digest.hexdigest()
+
+
+# ---- the seeds
+
+
+@pytest.mark.skipif("SEED" not in os.environ, reason="SEED names the seed to run again")
+def test_one_seed_again() -> None:
+    examine(int(os.environ["SEED"]))
+
+
+@pytest.mark.skipif("SEED" in os.environ, reason="one seed is asked for")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
+def test_seeds(first: int) -> None:
+    seeds = range(first, min(first + BATCH, SEEDS))
+    for seed in seeds:
+        if _spent_s[0] > PATIENCE_S:
+            pytest.skip(f"the machine is slow: seeds from {seed} to {seeds[-1]} were left out after {PATIENCE_S:g} s")
+        began_s = time.monotonic()
+        examine(seed)
+        _spent_s[0] += time.monotonic() - began_s
+
+
+@pytest.mark.skipif("SEED" in os.environ, reason="one seed is asked for")
+def test_seeds_that_once_failed() -> None:
+    for seed in kept_seeds():
+        examine(seed)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(1_000, 1_000 + NIGHTLY_SEEDS, NIGHTLY_BATCH))
+def test_many_seeds(first: int) -> None:
+    for seed in range(first, first + NIGHTLY_BATCH):
+        examine(seed)
+
+
+# ---- the simulation itself
+
+
+@pytest.mark.parametrize("seed", [3, 62])
+def test_a_seed_gives_the_same_run_to_the_bit(seed: int) -> None:
+    """In this process, and in another one whose hashes are others."""
+    code = f"from tests.sim.test_simulation import fingerprint; print(fingerprint({seed}))"
+    paths = os.pathsep.join(str(ROOT / root) for root in ("daemon", "protocol", "clients/python", ""))
+    env = {**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "12345"}
+    elsewhere = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert {fingerprint(seed), fingerprint(seed), elsewhere.stdout.strip()} == {fingerprint(seed)}
+
+
+def test_different_seeds_give_different_runs() -> None:
+    assert len({fingerprint(seed) for seed in range(4)}) == 4
+
+
+def test_the_faults_do_happen() -> None:
+    """A simulation in which nothing goes wrong shows nothing."""
+    outcomes = [drive(seed) for seed in range(40)]
+    statuses = {row["status"] for outcome in outcomes for row in outcome.calls}
+    methods = {message.get("method") for one in outcomes for entry in one.transcripts for _, message in entry.entries}
+    assert {"completed", "failed", "cancelled"} <= statuses
+    assert {"stream/event", "stream/gap", "config/changed", "session/changed"} <= methods
+    assert sum(outcome.crashes for outcome in outcomes) > 5
+    assert sum(outcome.store_failures for outcome in outcomes) > 5
+
+
+def test_the_clock_moves_without_waiting_and_a_deadlock_is_found() -> None:
+    async def sleeps(loop: VirtualLoop) -> float:
+        before = loop.time()
+        await asyncio.sleep(86_400)
+        return loop.time() - before
+
+    async def waits(loop: VirtualLoop) -> None:
+        await loop.create_future()
+
+    assert run(sleeps) == pytest.approx(86_400)
+    with pytest.raises(Deadlock):
+        run(waits)
+
+
+# ---- the checkers catch what they are for
+
+
+def _lose_a_reply(patch: pytest.MonkeyPatch) -> None:
+    remove, count = RequestTable.remove, iter(range(1 << 30))
+    patch.setattr(RequestTable, "remove", lambda table, entry: remove(table, entry) and next(count) % 20 != 7)
+
+
+def _double_a_terminal_event(patch: pytest.MonkeyPatch) -> None:
+    publish = Journal.publish
+
+    def doubled(journal: Journal, events: list[StreamedEvent]) -> None:
+        publish(journal, events)
+        publish(journal, [event for event in events if isinstance(event, MessageComplete)])
+
+    patch.setattr(Journal, "publish", doubled)
+
+
+def _drop_an_event(patch: pytest.MonkeyPatch) -> None:
+    publish = Journal.publish
+
+    def dropping(journal: Journal, events: list[StreamedEvent]) -> None:
+        publish(journal, [event for at, event in enumerate(events) if at % 5 != 2 or not isinstance(event, TextDelta)])
+
+    patch.setattr(Journal, "publish", dropping)
+
+
+def _skip_the_row(patch: pytest.MonkeyPatch) -> None:
+    begin = Audit.begin
+
+    def unwritten(audit: Audit, facts: Any) -> Any:
+        seq, now_ms, done = begin(audit, facts)
+        store = audit.store
+        store._queue = [group for group in store._queue if group.done is not done]  # pyright: ignore[reportPrivateUsage]
+        done.set_result(None)
+        return seq, now_ms, done
+
+    patch.setattr(Audit, "begin", unwritten)
+
+
+def _forget_messages(patch: pytest.MonkeyPatch) -> None:
+    write_many = Store.write_many
+
+    def too_soon(store: Store, statements: Any) -> Any:
+        kept = [one for one in statements if "INTO messages" not in one[0]]
+        return write_many(store, kept)
+
+    patch.setattr(Store, "write_many", too_soon)
+
+
+def _log_prompts(patch: pytest.MonkeyPatch) -> None:
+    finish = Audit.finish
+
+    def telling(audit: Audit, *args: Any, **named: Any) -> Any:
+        logging.getLogger("modeld.ledger").warning("PromptCanary")
+        return finish(audit, *args, **named)
+
+    patch.setattr(Audit, "finish", telling)
+
+
+@pytest.mark.parametrize(
+    ("plant", "found_by"),
+    [
+        (_lose_a_reply, "liveness"),
+        (_double_a_terminal_event, "nothing_follows_the_end"),
+        (_drop_an_event, "text_is_whole"),
+        (_skip_the_row, "none of them started"),
+        (_forget_messages, "acknowledged_messages_are_kept"),
+        (_log_prompts, "no_canary"),
+    ],
+)
+def test_planted_bugs_are_caught(monkeypatch: pytest.MonkeyPatch, plant: Any, found_by: str) -> None:
+    assert _problems() == []
+    plant(monkeypatch)
+    problems = _problems()
+    assert [problem for problem in problems if found_by in problem], problems
+
+
+def _problems() -> list[str]:
+    return [problem for seed in range(1, 5) for problem in check(drive(seed, _quiet()))]
+
+
+def _quiet() -> Faults:
+    return Faults(0.0, (), (Event(30.0, "crash", 0.0, 1),), 65_536, 256 * 1024, 4 * 1024 * 1024)
+
+
+def test_checkers_see_a_lost_and_a_doubled_answer_in_a_transcript() -> None:
+    outcome: Outcome = drive(1, _quiet())
+    entries = outcome.transcripts[0].entries
+    answer = next(entry for entry in entries if entry[0] == "got" and "method" not in entry[1])
+    entries.append(answer)
+    assert any("2 answers" in problem for problem in check(outcome))
+    entries.remove(answer)
+    entries.remove(answer)
+    assert any("no answer" in problem for problem in check(outcome))

@@ -1,0 +1,276 @@
+"""The ring and the fan-out: whoever follows gets every event once, in order, or is told which ones are gone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modeld.server.stream_encoder import StreamEncoder
+from modeld.sessions.fanout import Journal, Ring, skip_frames
+from modeld_protocol.events import StreamEvent, StreamGap, TextDelta
+from modeld_protocol.framing import FrameDecoder, frame
+
+
+class Line:
+    """A client's connection: takes what it is sent while `writable`."""
+
+    def __init__(self) -> None:
+        self.writable = True
+        self.closed = False
+        self.sent = b""
+        self.told: list[Any] = []
+        self._writable: list[Callable[[bool], None]] = []
+        self._closed: list[Callable[[], None]] = []
+        self.room: int | None = None
+
+    def send(self, frames: bytes) -> None:
+        self.sent += frames
+        if self.room is not None:
+            self.room -= len(frames)
+            if self.room <= 0:
+                self.writable = False
+
+    def notify(self, method: str, params: Any) -> None:
+        self.told.append((method, params))
+
+    def on_writable_change(self, callback: Callable[[bool], None]) -> Callable[[], None]:
+        self._writable.append(callback)
+        return lambda: self._writable.remove(callback)
+
+    def on_close(self, callback: Callable[[], None]) -> Callable[[], None]:
+        self._closed.append(callback)
+        return lambda: self._closed.remove(callback) if callback in self._closed else None
+
+    def become(self, writable: bool, room: int | None = None) -> None:
+        self.writable, self.room = writable, room
+        for callback in list(self._writable):
+            callback(writable)
+
+    def leave(self) -> None:
+        self.closed = True
+        for callback in list(self._closed):
+            callback()
+
+    @property
+    def cursors(self) -> list[int]:
+        bodies = FrameDecoder().feed(self.sent)
+        return [msgspec.json.decode(body)["params"]["cursor"] for body in bodies]
+
+    @property
+    def gaps(self) -> list[tuple[int, int]]:
+        return [(gap.first, gap.last) for method, gap in self.told if method == "stream/gap" and isinstance(gap, StreamGap)]
+
+
+def delta(text: str = "x") -> TextDelta:
+    return TextDelta("msg_1", 0, text)
+
+
+class World:
+    """A journal whose callbacks run when asked."""
+
+    def __init__(self, cursor: int = 0, ring_bytes: int | None = None) -> None:
+        self.soon: list[Callable[[], None]] = []
+        self.journal = Journal("ses_1", "ep_1", cursor, self.soon.append)
+        if ring_bytes is not None:
+            self.journal.ring = Ring(cursor, ring_bytes)
+        self.begin()
+
+    def begin(self) -> None:
+        encoder = StreamEncoder("req_1", "ep_1", "ses_1", "turn_1", self.journal.cursor + 1)
+        self.journal.begin("req_1", encoder.encode)
+
+    def publish(self, count: int = 1) -> None:
+        self.journal.publish([delta() for _ in range(count)])
+
+    def run(self) -> None:
+        while self.soon:
+            self.soon.pop(0)()
+
+
+def test_every_follower_gets_the_same_bytes_once() -> None:
+    world, one, two, stranger = World(), Line(), Line(), Line()
+    for line in (one, two, two):
+        assert world.journal.follow(line, None) == 0
+    world.journal.attach(one)
+    world.publish(3)
+    world.journal.detach(one)
+    world.publish()
+    assert one.sent == two.sent
+    assert one.cursors == [1, 2, 3, 4]
+    world.journal.unfollow(two)
+    world.publish()
+    assert two.cursors == [1, 2, 3, 4]
+    assert not stranger.sent
+
+
+def test_a_starter_gets_its_turn_and_nothing_else() -> None:
+    world, line = World(), Line()
+    world.publish()
+    world.journal.attach(line)
+    world.publish(2)
+    world.journal.detach(line)
+    world.publish()
+    assert line.cursors == [2, 3]
+    assert not world.journal.busy
+
+
+@pytest.mark.parametrize(
+    ("epoch", "cursor", "reason"),
+    [
+        (None, None, None),
+        ("ep_1", None, None),
+        ("ep_1", 5, None),
+        ("ep_1", 0, None),
+        (None, 3, None),
+        ("ep_2", 3, "epoch_changed"),
+        ("ep_2", None, "epoch_changed"),
+        ("ep_1", 6, "cursor_unknown"),
+        ("ep_1", -1, "cursor_unknown"),
+    ],
+)
+def test_reset_reasons(epoch: str | None, cursor: int | None, reason: str | None) -> None:
+    world = World()
+    world.publish(5)
+    assert world.journal.reset_reason(epoch, cursor) == reason
+
+
+def test_what_left_the_ring_is_a_reset() -> None:
+    world = World(ring_bytes=1000)
+    for _ in range(20):
+        world.publish()
+    first = world.journal.ring.first
+    assert 1 < first <= 20
+    assert world.journal.reset_reason("ep_1", first - 1) is None
+    assert world.journal.reset_reason("ep_1", first - 2) == "cursor_evicted"
+    assert World(cursor=7).journal.reset_reason("ep_1", 6) == "cursor_evicted"
+    assert World(cursor=7).journal.reset_reason("ep_1", 7) is None
+
+
+@pytest.mark.parametrize("cursor", range(7))
+def test_resuming_brings_the_rest_after_the_reply(cursor: int) -> None:
+    world, line = World(), Line()
+    world.publish(2)
+    world.publish(4)
+    assert world.journal.follow(line, cursor) == cursor
+    assert not line.sent, "the reply goes first"
+    world.publish()
+    world.run()
+    world.publish()
+    assert line.cursors == list(range(cursor + 1, 9))
+
+
+def test_one_that_lags_is_caught_up_and_holds_up_nobody() -> None:
+    world, slow, quick = World(), Line(), Line()
+    world.journal.follow(slow, None)
+    world.journal.follow(quick, None)
+    world.publish()
+    slow.become(False)
+    world.publish(5)
+    assert slow.cursors == [1]
+    assert quick.cursors == [1, 2, 3, 4, 5, 6]
+    slow.become(True)
+    world.publish()
+    assert slow.cursors == quick.cursors
+    assert not slow.gaps
+
+
+def test_one_that_lags_too_far_is_told_what_is_gone() -> None:
+    world, slow = World(ring_bytes=1000), Line()
+    world.journal.follow(slow, None)
+    world.publish()
+    slow.become(False)
+    for _ in range(30):
+        world.publish()
+    slow.become(True)
+    ((first, last),) = slow.gaps
+    assert first == 2
+    assert slow.cursors == [1, *range(last + 1, 32)]
+
+
+def test_the_starter_gets_everything_before_its_reply() -> None:
+    world, line = World(), Line()
+    world.journal.attach(line)
+    line.become(False)
+    world.publish(4)
+    world.journal.detach(line)
+    assert line.cursors == [1, 2, 3, 4]
+
+
+def test_who_leaves_is_forgotten() -> None:
+    world, line = World(), Line()
+    world.journal.follow(line, None)
+    world.publish()
+    line.leave()
+    assert not world.journal.busy
+    world.publish()
+    assert line.cursors == [1]
+
+
+def test_frames_are_skipped_whole() -> None:
+    frames = b"".join(frame(b"%d" % number * number) for number in range(1, 5))
+    assert skip_frames(frames, 0) == frames
+    assert list(FrameDecoder().feed(skip_frames(frames, 3))) == [b"4444"]
+    assert skip_frames(frames, 4) == b""
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), st.integers(1, 5)),
+        st.tuples(st.sampled_from(["stop", "read", "run", "follow", "resume", "begin"]), st.integers(0, 3000)),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS, st.sampled_from([600, 3000, 10**6]))
+@settings(max_examples=150, deadline=None)
+def test_nothing_is_missing_and_nothing_comes_twice(steps: list[tuple[str, int]], ring_bytes: int) -> None:
+    world, line = World(ring_bytes=ring_bytes), Line()
+    since: int | None = None
+    for what, number in steps:
+        if what == "publish":
+            world.publish(number)
+        elif what == "stop":
+            line.become(False)
+        elif what == "read":
+            line.become(True, number)
+        elif what == "run":
+            world.run()
+        elif what == "begin":
+            world.begin()
+        elif since is None:
+            cursor = None if what == "follow" else number % (world.journal.cursor + 1)
+            if world.journal.reset_reason("ep_1", cursor) is None:
+                since = world.journal.follow(line, cursor)
+    line.become(True)
+    world.run()
+    line.become(True)
+    if since is not None:
+        gone = {cursor for first, last in line.gaps for cursor in range(first, last + 1)}
+        assert len(line.cursors) == len(set(line.cursors))
+        assert line.cursors == sorted(line.cursors)
+        assert gone.isdisjoint(line.cursors)
+        assert gone.union(line.cursors) == set(range(since + 1, world.journal.cursor + 1))
+    assert world.journal.ring.held_bytes <= ring_bytes
+
+
+def test_the_ring_forgets_its_places_too() -> None:
+    ring = Ring(0, 5_000)
+    for _ in range(20_000):
+        ring.append(1, b"x" * 100)
+    assert ring.held_bytes <= 5_000
+    assert len(ring._frames) < 4_000
+    assert ring.last == 20_000
+    assert [last for last, _ in ring.after(ring.first - 1)] == list(range(ring.first, 20_001))
+
+
+def test_events_say_where_they_belong() -> None:
+    world, line = World(), Line()
+    world.journal.follow(line, None)
+    world.publish()
+    (body,) = FrameDecoder().feed(line.sent)
+    event = msgspec.convert(msgspec.json.decode(body)["params"], StreamEvent)
+    assert (event.session_id, event.turn_id, event.epoch, event.cursor) == ("ses_1", "turn_1", "ep_1", 1)
