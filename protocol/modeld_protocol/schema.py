@@ -1,4 +1,4 @@
-"""JSON Schemas and an OpenRPC document, generated from the protocol's types: what `schemas/` holds.
+"""JSON Schemas, an OpenRPC document and TypeScript types, generated from the protocol's types: what `schemas/` holds.
 
 Generated for readers of other languages, so unions have names, objects stay open for fields that a newer daemon adds, and
 nothing is used that a common validator or generator refuses.
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from . import PROTOCOL_VERSION
+from . import PROTOCOL_VERSION, typescript
 from .content import Block, ResultBlock, Source
 from .errors import ErrorData
 from .events import Event, TraceEvent
@@ -25,7 +25,7 @@ _REF = "#/$defs/"
 
 
 def documents() -> dict[str, Schema]:
-    """Every file of `schemas/` by its path there."""
+    """Every JSON file of `schemas/` by its path there."""
     schemas, definitions = _components()
     files: dict[str, Schema] = {}
     for name, method in METHODS.items():
@@ -44,7 +44,7 @@ def documents() -> dict[str, Schema]:
 
 def write(folder: Path) -> list[Path]:
     """Write every file below `folder`, remove JSON files there that are no longer generated; returns what changed."""
-    files = {folder / path: _render(schema) for path, schema in documents().items()}
+    files = {folder / path: text for path, text in _texts().items()}
     changed = [path for path in folder.rglob("*.json") if path not in files]
     for path in changed:
         path.unlink()
@@ -58,10 +58,25 @@ def write(folder: Path) -> list[Path]:
 
 def drift(folder: Path) -> list[str]:
     """Paths below `folder` that differ from what would be generated."""
-    files = {folder / path: _render(schema) for path, schema in documents().items()}
+    files = {folder / path: text for path, text in _texts().items()}
     stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     stale += [path for path in folder.rglob("*.json") if path not in files]
     return sorted(str(path.relative_to(folder)) for path in stale)
+
+
+def types() -> str:
+    """The protocol's types in TypeScript."""
+    schemas, definitions = _components()
+    nothing: Schema = {"type": "null"}
+    methods = {
+        name: (schemas[id(method.params)], schemas[id(method.result)] if method.result is not None else nothing)
+        for name, method in METHODS.items()
+    }
+    return typescript.module(definitions, methods, {name: schemas[id(one.params)] for name, one in NOTIFICATIONS.items()})
+
+
+def _texts() -> dict[str, str]:
+    return {**{path: _render(schema) for path, schema in documents().items()}, "protocol.ts": types()}
 
 
 def _render(schema: Schema) -> str:
