@@ -263,7 +263,10 @@ export interface Cost {
   reasoning_cost?: number | null;
 }
 
-/** How the daemon does; `providers` has the availability of each. */
+/**
+ * How the daemon does; `providers` has the availability of each. `queued_calls` wait for a place among their client's own
+ * calls, or for their key: `keys` says of those that are in use how many, and why.
+ */
 export interface DaemonStatus {
   version: string;
   daemon_id: string;
@@ -282,6 +285,7 @@ export interface DaemonStatus {
   providers: Record<string, string>;
   draining?: boolean;
   sessions?: number;
+  keys?: Array<KeyStatus>;
 }
 
 /** `deleted` is false where there was nothing. */
@@ -448,6 +452,23 @@ export interface InitializeResult {
 export interface JsonBlock {
   type: "json";
   value: unknown;
+}
+
+/**
+ * The calls with one key at one address, of all clients together. `providers` are the adapters that use it; the key itself
+ * never shows. `blocked_by` is why calls would wait now: the provider throttles the key until `opens_in_seconds` are over
+ * (`throttled`), it did and calls are let in one by one (`recovering`), its budget of requests is used up and refills
+ * (`request_budget`), or as many calls run as may (`max_concurrent_calls`). `reason` says it in words.
+ */
+export interface KeyStatus {
+  providers: Array<string>;
+  running: number;
+  waiting: number;
+  waiting_clients: number;
+  max_concurrent_calls: number;
+  blocked_by?: "max_concurrent_calls" | "recovering" | "request_budget" | "throttled" | null;
+  opens_in_seconds?: number | null;
+  reason?: string | null;
 }
 
 /** The bounds of one connection. */
@@ -619,7 +640,7 @@ export interface ProviderFile {
 
 /**
  * One configured provider: where it is, what it can do, how it does. `capabilities` is the row of the provider;
- * a model may have less. Never holds a key.
+ * a model may have less. `keys` are those that are in use at the moment, by how calls with them do. Never holds a key.
  */
 export interface ProviderInfo {
   name: string;
@@ -632,6 +653,7 @@ export interface ProviderInfo {
   key_source?: string | null;
   reason?: string | null;
   documentation?: string | null;
+  keys?: Array<KeyStatus>;
 }
 
 /** Every configured provider. */

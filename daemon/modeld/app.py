@@ -229,12 +229,13 @@ class Daemon:
             config_valid=self.source.valid,
             clients=len(self.listener.connections),
             running_calls=running,
-            queued_calls=self.runtime.calls_waiting,
+            queued_calls=self.runtime.calls_waiting + self.runtime.calls_waiting_for_keys,
             calls_total=self.runtime.calls_total,
             rss_bytes=_rss_bytes(),
             providers={provider.name: provider.availability for provider in self.runtime.providers()},
             draining=self.draining,
             sessions=self.sessions.count(),
+            keys=self.runtime.keys(),
         )
 
 

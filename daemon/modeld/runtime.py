@@ -17,6 +17,7 @@ from modeld_protocol.model import (
     DiscoverFailure,
     DiscoverParams,
     DiscoverResult,
+    KeyStatus,
     ModelInfo,
     Pricing,
     ProviderInfo,
@@ -52,7 +53,7 @@ from .providers.wire.multipart import FileContent
 from .routing.availability import Availability
 from .routing.capabilities import check, validate_history
 from .routing.fallbacks import fallbacks_of
-from .routing.registry import Registry, build_registry, capabilities_of
+from .routing.registry import Registry, build_registry, capabilities_of, facts_at
 from .routing.resolve import resolve
 from .upstream.contract import Transport
 
@@ -116,6 +117,7 @@ class Runtime:
         """Make `config` what new calls see; running calls keep what they began with."""
         self.snapshot = self._build(config, version, self.snapshot.adapters)
         self._availability.forget(config.adapters.keys())
+        self._key_queues.keep(config.adapters.keys())
         return self.snapshot
 
     async def warm_up(self) -> None:
@@ -306,6 +308,7 @@ class Runtime:
         """Every configured provider with its row of the capability matrix."""
         snapshot = self.snapshot
         infos: list[ProviderInfo] = []
+        keys = self.keys()
         for adapter in snapshot.config.adapters.values():
             row = row_of(adapter.type)
             missing = self._missing(adapter.name, env)
@@ -321,9 +324,19 @@ class Runtime:
                     key_source=self._keys.describe(adapter, row),
                     reason=missing or self._availability.reason(adapter.name, None),
                     documentation=row.documentation,
+                    keys=[key for key in keys if adapter.name in key.providers],
                 )
             )
         return infos
+
+    def keys(self) -> list[KeyStatus]:
+        """How calls with the keys do that are in use at the moment."""
+        return list(self._key_queues.in_use())
+
+    @property
+    def calls_waiting_for_keys(self) -> int:
+        """How many calls wait for their key to open."""
+        return self._key_queues.waiting
 
     def _missing(self, provider: str, env: Env | None) -> str | None:
         adapter = self.snapshot.config.adapters[provider]
@@ -398,7 +411,8 @@ class Runtime:
         adapter = self.snapshot.adapters.get(provider)
         if adapter is None:
             raise self._no_provider(provider)
-        return adapter.extras(capabilities_of(self.snapshot.config.adapters[provider]))
+        facts = facts_at(self.snapshot.config.adapters[provider])
+        return adapter.extras(facts.capabilities, facts.quirks)
 
     def _no_provider(self, name: str) -> ProviderFailure:
         known = ", ".join(self.snapshot.adapters) or "none"

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from .model import KeyStatus
+
 Severity = Literal["error", "warning"]
 
 
@@ -60,7 +62,8 @@ class ConfigChanged(msgspec.Struct):
 
 
 class DaemonStatus(msgspec.Struct):
-    """How the daemon does; `providers` has the availability of each."""
+    """How the daemon does; `providers` has the availability of each. `queued_calls` wait for a place among their client's own
+    calls, or for their key: `keys` says of those that are in use how many, and why."""
 
     version: str
     daemon_id: str
@@ -79,6 +82,7 @@ class DaemonStatus(msgspec.Struct):
     providers: dict[str, str]
     draining: bool = False
     sessions: int = 0
+    keys: list[KeyStatus] = []
 
 
 class StopParams(msgspec.Struct, omit_defaults=True):

@@ -183,9 +183,28 @@ class TokenCount(msgspec.Struct):
     estimated: bool
 
 
+KeyBlock = Literal["throttled", "recovering", "request_budget", "max_concurrent_calls"]
+
+
+class KeyStatus(msgspec.Struct):
+    """The calls with one key at one address, of all clients together. `providers` are the adapters that use it; the key itself
+    never shows. `blocked_by` is why calls would wait now: the provider throttles the key until `opens_in_seconds` are over
+    (`throttled`), it did and calls are let in one by one (`recovering`), its budget of requests is used up and refills
+    (`request_budget`), or as many calls run as may (`max_concurrent_calls`). `reason` says it in words."""
+
+    providers: list[str]
+    running: int
+    waiting: int
+    waiting_clients: int
+    max_concurrent_calls: int
+    blocked_by: KeyBlock | None = None
+    opens_in_seconds: float | None = None
+    reason: str | None = None
+
+
 class ProviderInfo(msgspec.Struct):
     """One configured provider: where it is, what it can do, how it does. `capabilities` is the row of the provider;
-    a model may have less. Never holds a key."""
+    a model may have less. `keys` are those that are in use at the moment, by how calls with them do. Never holds a key."""
 
     name: str
     type: str
@@ -197,6 +216,7 @@ class ProviderInfo(msgspec.Struct):
     key_source: str | None = None
     reason: str | None = None
     documentation: str | None = None
+    keys: list[KeyStatus] = []
 
 
 class ProviderList(msgspec.Struct):

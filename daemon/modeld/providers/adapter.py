@@ -25,7 +25,7 @@ from .extras import ProviderExtras
 from .failure import ProviderFailure
 from .key_queue import KeyQueue, KeyQueues, Slot
 from .link import Link
-from .spec import ModelSpec
+from .spec import ModelSpec, Quirks
 from .wire.contract import Encoded
 
 
@@ -81,9 +81,9 @@ class WireAdapter:
                 break
         return found
 
-    def extras(self, able: Capabilities) -> ProviderExtras:
+    def extras(self, able: Capabilities, quirks: Quirks) -> ProviderExtras:
         """See ProviderAdapter."""
-        return ProviderExtras(self._link, able)
+        return ProviderExtras(self._link, able, quirks)
 
     def cancel(self, request_id: str) -> bool:
         """See ProviderAdapter."""
@@ -113,7 +113,8 @@ class WireAdapter:
     async def _attempts(self, call: Call, *, stream: bool) -> CanonicalResponse:
         encoded = self._encode(call.request, call.spec, stream=stream)
         credential = await self._link.credentials(call.env)
-        queue = self._queues.of(self._link.endpoint.origin, credential, self._max_running)
+        user = "" if call.env else self.name
+        queue = self._queues.of(self._link.endpoint.origin, credential, user, self._max_running)
         timeout_s = call.request.timeout_seconds or self._link.endpoint.timeout_s
         started = self._link.clock.monotonic()
         attempt = contended = 0

@@ -5,8 +5,10 @@ One queue for every key at every origin, shared by all adapters and clients. Key
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from math import inf
+
+from modeld_protocol.model import KeyBlock, KeyStatus
 
 from .. import limits
 from ..clock import Clock
@@ -49,10 +51,11 @@ class Slot:
 class KeyQueue:
     """The line before one key at one origin."""
 
-    __slots__ = ("_lines", "_timer", "clock", "limits", "waiting")
+    __slots__ = ("_lines", "_timer", "clock", "limits", "users", "waiting")
 
     def __init__(self, limits: KeyLimits, clock: Clock) -> None:
         self.limits = limits
+        self.users: dict[str, int | None] = {}
         self.clock = clock
         self.waiting = 0
         self._lines: dict[str, deque[_Place]] = {}
@@ -62,6 +65,38 @@ class KeyQueue:
     def idle(self) -> bool:
         """Whether it may be forgotten."""
         return not (self.waiting or self.limits.running or self.limits.throttled)
+
+    def use(self, adapter: str, max_running: int | None) -> None:
+        """An adapter calls with the key, and lets so many calls run at once. Where adapters share a key the lowest counts."""
+        self.users[adapter] = max_running
+        self._bound()
+
+    def keep(self, adapters: Collection[str]) -> None:
+        """Of the adapters that called with the key only these are left."""
+        gone = [name for name in self.users if name and name not in adapters]
+        for name in gone:
+            del self.users[name]
+        if gone:
+            self._bound()
+
+    def _bound(self) -> None:
+        asked = [most for most in self.users.values() if most is not None]
+        self.limits.max_running = min(asked, default=limits.MAX_CALLS_RUNNING_PER_KEY)
+        self._pump()
+
+    def status(self) -> KeyStatus:
+        """How calls with the key do."""
+        block = self.limits.block(self.clock.monotonic())
+        return KeyStatus(
+            providers=[name for name in self.users if name],
+            running=self.limits.running,
+            waiting=self.waiting,
+            waiting_clients=len(self._lines),
+            max_concurrent_calls=self.limits.max_running,
+            blocked_by=block[0] if block else None,
+            opens_in_seconds=block[1] if block else None,
+            reason=_WORDS[block[0]] if block else None,
+        )
 
     def enter_nowait(self) -> Slot | None:
         """A slot, where nobody waits and the key is open."""
@@ -152,13 +187,41 @@ class KeyQueues:
         self._clock = clock
         self._queues: dict[tuple[Origin, int], KeyQueue] = {}
 
-    def of(self, origin: Origin, credential: Credential | None, max_running: int | None = None) -> KeyQueue:
-        """The queue of a key; `max_running` counts when it is new."""
+    def of(
+        self, origin: Origin, credential: Credential | None, adapter: str = "", max_running: int | None = None
+    ) -> KeyQueue:
+        """The queue of a key, for an adapter that lets at most `max_running` calls run with it; without a name where the key is
+        a client's own."""
         name = (origin, hash(credential.secret) if credential is not None else 0)
         queue = self._queues.get(name)
         if queue is None:
             if len(self._queues) >= limits.MAX_KEYS_WATCHED:
                 self._queues = {known: old for known, old in self._queues.items() if not old.idle}
-            key_limits = KeyLimits(max_running or limits.MAX_CALLS_RUNNING_PER_KEY)
-            queue = self._queues[name] = KeyQueue(key_limits, self._clock)
+            queue = self._queues[name] = KeyQueue(KeyLimits(), self._clock)
+        if queue.users.get(adapter, -1) != max_running:
+            queue.use(adapter, max_running)
         return queue
+
+    def keep(self, adapters: Collection[str]) -> None:
+        """Only these adapters are left."""
+        for queue in self._queues.values():
+            queue.keep(adapters)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for their key."""
+        return sum(queue.waiting for queue in self._queues.values())
+
+    def in_use(self) -> Iterator[KeyStatus]:
+        """How the keys do that are in use at the moment; not those that clients lend."""
+        for queue in self._queues.values():
+            if not queue.idle and any(queue.users):
+                yield queue.status()
+
+
+_WORDS: dict[KeyBlock, str] = {
+    "throttled": "the provider throttles this key; calls go on once the time is over that it asked for",
+    "recovering": "the provider has just throttled this key; calls are let in one by one, more with every good answer",
+    "request_budget": "the budget of requests for this key is used up; it refills at the speed that the provider tells",
+    "max_concurrent_calls": "as many calls run with this key as may; options.max_concurrent_calls of the adapter sets how many",
+}

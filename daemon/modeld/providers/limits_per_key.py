@@ -5,8 +5,10 @@ through one by one, more with every answer that comes well; a low `remaining` is
 the headers tell. While nothing was said the key is open, and looking costs nothing.
 """
 
-from math import inf
+from math import inf, isfinite
 from typing import NamedTuple
+
+from modeld_protocol.model import KeyBlock
 
 from ..limits import MAX_CALLS_RUNNING_PER_KEY, MAX_RETRY_WAIT_S
 
@@ -73,9 +75,9 @@ class KeyLimits:
         "_bucket",
         "_cautious_until_s",
         "_closed_until_s",
-        "_max_running",
         "_refusals",
         "_window",
+        "max_running",
         "running",
         "successes",
         "unanswered",
@@ -85,7 +87,7 @@ class KeyLimits:
         self.running = 0
         self.unanswered = 0
         self.successes = 0
-        self._max_running = max_running
+        self.max_running = max_running
         self._closed_until_s = 0.0
         self._cautious_until_s = 0.0
         self._refusals = 0
@@ -99,7 +101,7 @@ class KeyLimits:
 
     def next_start_s(self, now_s: float) -> float:
         """When the next call may start: `now_s`, later, or `inf`: once one of those under way is answered or ends."""
-        if self.running >= self._max_running:
+        if self.running >= self.max_running:
             return inf
         if self._window is None and self._bucket is None and not self._closed_until_s:
             return now_s
@@ -110,6 +112,17 @@ class KeyLimits:
         if start_s == now_s and self._window is not None and self.unanswered >= self._window:
             return inf
         return start_s
+
+    def block(self, now_s: float) -> tuple[KeyBlock, float | None] | None:
+        """Why no call may start now, and for how many seconds where that is known; None where one may."""
+        start_s = self.next_start_s(now_s)
+        if start_s <= now_s:
+            return None
+        if self.running >= self.max_running:
+            return "max_concurrent_calls", None
+        if not isfinite(start_s):
+            return "recovering", None
+        return ("throttled" if self._closed_until_s >= start_s else "request_budget"), start_s - now_s
 
     def start(self) -> None:
         """A call starts."""
