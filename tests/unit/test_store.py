@@ -208,15 +208,10 @@ def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
         Store.open(path, schemas=(NOTES,))
 
 
-@pytest.mark.parametrize("content", [b"no database at all, but long enough to be looked at" * 20, None])
-def test_what_is_no_store_is_told(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "modeld.db"
-    if content is None:
-        path.mkdir()
-    else:
-        path.write_bytes(content)
+def test_a_directory_in_place_of_the_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "modeld.db").mkdir()
     with pytest.raises(StoreError, match="--state-dir"):
-        Store.open(path, schemas=(NOTES,))
+        Store.open(tmp_path / "modeld.db", schemas=(NOTES,))
 
 
 def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:

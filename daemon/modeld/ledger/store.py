@@ -6,17 +6,17 @@ at `close`.
 """
 
 import asyncio
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..clock import SYSTEM, Clock
 from ..observe.log import logger
-from .schema import LEDGER, Schema, SchemaTooNew, migrate, versions
+from .schema import LEDGER, Schema, SchemaTooNew
+from .store_file import BROKEN, code_of, connect, open_again, open_file, set_up, suspect
 
 T = TypeVar("T")
 Params = Sequence[Any]
@@ -28,8 +28,8 @@ CHECKPOINT_S = 1.0  # from a commit until it is on the disk itself
 _BUSY_LOOK_S = 0.005  # how soon a commit is tried again while another process writes
 _BUSY_S = 5.0  # and for how long at most
 _READ_BUSY_S = 5.0
+_BESIDE_BUSY_S = 1.0
 _READERS = 2
-_PRAGMAS = ("PRAGMA synchronous=NORMAL", "PRAGMA wal_autocheckpoint=0", "PRAGMA foreign_keys=ON", "PRAGMA temp_store=MEMORY")
 _FAULTS = frozenset(  # of the file or the disk, not of what was to be written
     (
         sqlite3.SQLITE_PERM,
@@ -47,7 +47,6 @@ _BUSY = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED))
 _SPARE_PAGES = 256  # 1 MiB of free pages stays for what comes next
 _VACUUM_PAGES = 64  # moved at a time: 2 ms
 _COMPACT_PAUSE_S = 0.02
-_WAL_BYTES = 64 * 1024 * 1024  # the log is cut to it when it begins anew
 
 _log = logger("store")
 
@@ -58,6 +57,20 @@ class StoreError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class Health(NamedTuple):
+    """How the store does. `path` is None in memory, `size_bytes` counts the file and its log, `waiting` are statements that
+    are not committed yet; `last_error` stays after it was got over, with its time in ms since 1970. `put_aside` is where a
+    broken file was put at start."""
+
+    path: Path | None
+    size_bytes: int
+    writable: bool
+    waiting: int
+    last_error: str | None
+    last_error_ms: int | None
+    put_aside: Path | None
 
 
 class _Group:
@@ -77,8 +90,17 @@ class Store:
     awaiter doesn't take its write back. A statement that breaks a constraint fails its own group alone (sqlite3.Error).
     """
 
-    def __init__(self, path: Path | None, clock: Clock, writer: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        clock: Clock,
+        writer: sqlite3.Connection,
+        schemas: Sequence[Schema] = (),
+        put_aside: Path | None = None,
+    ) -> None:
         self.path = path
+        self._put_aside = put_aside
+        self._schemas = schemas
         self._clock = clock
         self._writer = writer
         self._queue: list[_Group] = []
@@ -86,31 +108,53 @@ class Store:
         self._busy_since_s: float | None = None
         self._failing: str | None = None
         self._retry_at_s = 0.0
+        self._last_error: tuple[str, int] | None = None
         self._closed = False
         self._readers = ThreadPoolExecutor(_READERS, "store-read") if path else None
         self._reader = threading.local()
         self._open_readers: list[sqlite3.Connection] = []
-        self._checkpointer = ThreadPoolExecutor(1, "store-sync") if path else None
+        self._side = ThreadPoolExecutor(1, "store-side") if path else None
+        self._side_writer: sqlite3.Connection | None = None
         self._checkpoint_timer: asyncio.TimerHandle | None = None
 
     @classmethod
     def open(cls, path: Path | None, clock: Clock = SYSTEM, schemas: Sequence[Schema] = (LEDGER,)) -> "Store":
-        """Open or make the file and bring its tables up to date; a copy of the file is kept before an existing one changes.
+        """Open or make the file and bring its tables up to date; a copy of the file is kept before an existing one changes. A
+        broken file is put aside, never deleted, and a new one begins.
 
         None keeps everything in memory, without threads: for tests. Raises StoreError.
         """
         try:
-            writer = _open_writer(path)
-            try:
-                _prepare(writer, path, schemas)
-            except BaseException:
-                writer.close()
-                raise
+            writer, put_aside = open_file(path, clock, schemas)
         except SchemaTooNew as error:
             raise StoreError(f"{path} is of a newer modeld ({error}); update modeld, or give another --state-dir") from None
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"{path} can't be opened ({error}); mend that, or give another --state-dir") from None
-        return cls(path, clock, writer)
+        store = cls(path, clock, writer, schemas, put_aside)
+        if put_aside is not None:
+            store._note_error(f"{path} was broken: it is kept as {put_aside}, and a new store has begun")
+        return store
+
+    @property
+    def health(self) -> Health:
+        """How it does now."""
+        words, at_ms = self._last_error or (None, None)
+        waiting = sum(len(group.statements) for group in self._queue)
+        return Health(self.path, self._size_bytes(), self.failing is None, waiting, words, at_ms, self._put_aside)
+
+    def _size_bytes(self) -> int:
+        if self.path is None:
+            return 0
+        size = 0
+        for file in (self.path, self.path.with_name(self.path.name + "-wal")):
+            try:
+                size += file.stat().st_size
+            except OSError:
+                continue
+        return size
+
+    def _note_error(self, words: str) -> None:
+        self._last_error = words, int(self._clock.wall() * 1000)
 
     # ---- writing
 
@@ -175,16 +219,19 @@ class Store:
     def _committed(self) -> None:
         self._busy_since_s = None
         self._failing = None
-        if self._checkpointer is not None and self._checkpoint_timer is None:
+        self._checkpoint_later()
+
+    def _checkpoint_later(self) -> None:
+        if self._side is not None and self._checkpoint_timer is None and not self._closed:
             self._checkpoint_timer = asyncio.get_running_loop().call_later(CHECKPOINT_S, self._checkpoint_soon)
 
     def _cope(self, error: Exception, groups: list[_Group]) -> None:
         """A commit failed and is rolled back: wait for another process, give up for a while, or find the group at fault."""
-        code = _code(error)
+        code = code_of(error)
         if code in _BUSY and self._wait_for_other():
             return
         self._queue = []
-        if code in _BUSY or code in _FAULTS:
+        if code in _BUSY or code in _FAULTS or isinstance(error, OSError | SchemaTooNew):
             self._fail(error, groups)
         elif len(groups) == 1:
             _refuse(groups, error)
@@ -197,7 +244,7 @@ class Store:
                 self._run((group,))
             except Exception as error:
                 self._roll_back()
-                if _code(error) in _FAULTS | _BUSY:
+                if code_of(error) in _FAULTS | _BUSY:
                     self._fail(error, groups[at:])
                     return
                 _refuse((group,), error)
@@ -218,12 +265,18 @@ class Store:
 
     def _fail(self, error: Exception, groups: Sequence[_Group]) -> None:
         """Nothing can be written for a while; whoever waits is told, and whoever comes meanwhile."""
-        self._failing = (
-            f"the store {self.path} can't be written ({error}); free space or mend it, the next try is in {RETRY_S:g} s"
-        )
-        self._retry_at_s = self._clock.monotonic() + RETRY_S
+        step = f"free space or mend it, the next try is in {RETRY_S:g} s"
+        if self.path is not None and code_of(error) in BROKEN:
+            suspect(self.path)
+            step = "`modeld stop`: the next start puts it aside and begins a new one"
+        self._close_for_now(f"the store {self.path} can't be written ({error}); {step}")
         _log.error("store failed", reason=str(error), lost=sum(group.done is None for group in groups))
-        _refuse([group for group in groups if group.done is not None], StoreError(self._failing))
+        _refuse([group for group in groups if group.done is not None], StoreError(self._failing or ""))
+
+    def _close_for_now(self, why: str) -> None:
+        self._retry_at_s = self._clock.monotonic() + RETRY_S
+        self._failing = why
+        self._note_error(why)
 
     def _roll_back(self) -> None:
         try:
@@ -233,10 +286,11 @@ class Store:
             _log.error("rollback failed", reason=str(error))
 
     def _reopen(self) -> None:
-        """After a failure, begin with a fresh connection: the old one may remember the fault."""
+        """After a failure, begin with a fresh connection: the old one may remember the fault. It stays where there is none."""
         if self.path is not None:
+            fresh = open_again(self.path, self._schemas)
             self._writer.close()
-            self._writer = _open_writer(self.path)
+            self._writer = fresh
 
     # ---- reading
 
@@ -264,16 +318,40 @@ class Store:
 
     # ---- the disk, and the end
 
+    async def beside(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `function` as one transaction in a thread, beside the event loop, whose commits wait for it: keep it to a few
+        milliseconds. For upkeep. Raises StoreError where nothing can be written, and what `function` raises."""
+        if why := self.failing:
+            raise StoreError(why)
+        if self._side is None:
+            return _transact(self._writer, function)
+        result = await asyncio.get_running_loop().run_in_executor(self._side, self._beside, function)
+        self._checkpoint_later()
+        return result
+
+    def _beside(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        writer = self._side_writer
+        if writer is None:
+            writer = connect(self.path, timeout_s=_BESIDE_BUSY_S)
+            set_up(writer)
+            self._side_writer = writer
+        try:
+            return _transact(writer, function)
+        except sqlite3.Error:
+            self._side_writer = None
+            writer.close()
+            raise
+
     async def compact(self) -> None:
-        """Give the room of deleted rows back to the disk, a little at a time. Raises sqlite3.Error."""
-        while self.failing is None and self.read_now("PRAGMA freelist_count")[0][0] > _SPARE_PAGES:
-            self._writer.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")  # execute() stops after one page
+        """Give the room of deleted rows back to the disk, a little at a time. Raises StoreError, sqlite3.Error."""
+        while self.read_now("PRAGMA freelist_count")[0][0] > _SPARE_PAGES:
+            await self.beside(_vacuum_some)
             await asyncio.sleep(_COMPACT_PAUSE_S)
 
     def _checkpoint_soon(self) -> None:
         self._checkpoint_timer = None
-        if self._checkpointer is not None and not self._closed:
-            self._checkpointer.submit(self._checkpoint, "PASSIVE")
+        if self._side is not None and not self._closed:
+            self._side.submit(self._checkpoint, "PASSIVE")
 
     def _checkpoint(self, mode: str) -> None:
         """Sync the log to the disk and move it into the file, beside running writes and reads."""
@@ -286,9 +364,8 @@ class Store:
                 connection.close()
         except sqlite3.Error as error:
             _log.error("checkpoint failed", reason=str(error))
-            if _code(error) in _FAULTS:  # not where another process is merely in the way
-                self._failing = f"the store {self.path} can't be synced to the disk ({error}); free space or mend it"
-                self._retry_at_s = self._clock.monotonic() + RETRY_S
+            if code_of(error) in _FAULTS:  # not where another process is merely in the way
+                self._close_for_now(f"the store {self.path} can't be synced to the disk ({error}); free space or mend it")
 
     async def close(self) -> None:
         """Commit what waits, sync it to the disk, close the file. Harmless twice."""
@@ -307,63 +384,30 @@ class Store:
         await asyncio.get_running_loop().run_in_executor(None, self._close_files)
 
     def _close_files(self) -> None:
-        for executor in (self._readers, self._checkpointer):
+        for executor in (self._readers, self._side):
             if executor is not None:
                 executor.shutdown(wait=True)
-        for connection in self._open_readers:
-            connection.close()
-        self._writer.close()
+        for connection in (*self._open_readers, self._side_writer, self._writer):
+            if connection is not None:
+                connection.close()
         if self.path is not None:
             self._checkpoint("TRUNCATE")
 
 
-def _open_writer(path: Path | None) -> sqlite3.Connection:
-    if path is not None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        path.chmod(0o600)
-    connection = sqlite3.connect(
-        str(path or ":memory:"), timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
-    )
+def _transact(connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
     try:
-        if path is not None:
-            _begin_wal(connection)
-        for pragma in (*_PRAGMAS, f"PRAGMA journal_size_limit={_WAL_BYTES}"):
-            connection.execute(pragma)
+        result = function(connection)
+        connection.execute("COMMIT")
     except BaseException:
-        connection.close()
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    return connection
+    return result
 
 
-def _begin_wal(connection: sqlite3.Connection) -> None:
-    """WAL mode; a new file also gives the room of deleted rows back. Another process at the same step is waited for."""
-    connection.execute(f"PRAGMA busy_timeout={int(_READ_BUSY_S * 1000)}")
-    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA busy_timeout=0")
-
-
-def _prepare(writer: sqlite3.Connection, path: Path | None, schemas: Sequence[Schema]) -> None:
-    """Bring every part up to date, one process at a time; an existing file is copied first."""
-    writer.execute(f"PRAGMA busy_timeout={int(_BUSY_S * 1000)}")
-    present = versions(writer)
-    changing = [schema for schema in schemas if present.get(schema.name, 0) != len(schema.migrations)]
-    if path is not None and any(present.get(schema.name) for schema in changing):
-        _copy(writer, path)
-    if changing:
-        migrate(writer, schemas)
-    writer.execute("PRAGMA busy_timeout=0")
-
-
-def _copy(writer: sqlite3.Connection, path: Path) -> None:
-    """Keep the file as it was before a migration, beside it."""
-    target = path.with_name(path.name + ".before-update")
-    target.unlink(missing_ok=True)
-    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    with sqlite3.connect(target) as copy:
-        writer.backup(copy)
-    copy.close()
+def _vacuum_some(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()  # a step moves one page
 
 
 def _succeed(groups: Sequence[_Group]) -> None:
@@ -378,9 +422,3 @@ def _refuse(groups: Sequence[_Group], error: Exception) -> None:
             _log.error("not written", reason=type(error).__name__)
         elif not group.done.done():
             group.done.set_exception(error)
-
-
-def _code(error: Exception) -> int | None:
-    """SQLite's primary result code."""
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
