@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from ..credentials.secret import Secret
+from ..limits import MAX_CALLS_RUNNING_PER_KEY
 from . import yaml_nodes
 from .fields import (
     INVALID,
@@ -298,12 +299,23 @@ def _read_header(report: Report, entry: Field) -> Any:
 def _read_options(report: Report, field: Field) -> Any:
     options: dict[str, Any] = {}
     for entry in read_entries(report, field.node, f"options of {field.owner}", "options"):
-        value = _read_seconds(report, entry) if entry.name.endswith("_seconds") else read_plain(entry.node)
+        value = _read_option(report, entry)
         if value is not INVALID:
             options[entry.name] = value
     return options
 
 
+def _read_option(report: Report, entry: Field) -> Any:
+    if entry.name == "max_concurrent_calls":
+        return _read_calls(report, entry)
+    return _read_seconds(report, entry) if entry.name.endswith("_seconds") else read_plain(entry.node)
+
+
+_read_calls = number_reader(
+    f"a whole number of calls from 1 to {MAX_CALLS_RUNNING_PER_KEY}",
+    lambda value: 1 <= value <= MAX_CALLS_RUNNING_PER_KEY,
+    whole=True,
+)
 _read_seconds = number_reader(
     "a number of seconds above 0, at most a day", lambda value: math.isfinite(value) and 0 < value <= MAX_TIMEOUT_S
 )

@@ -7,7 +7,7 @@ import msgspec
 from modeld_protocol.model import Capabilities, ModelLimits, Pricing
 
 from ..credentials.secret import Secret
-from ..limits import DEFAULT_TIMEOUT_S
+from ..limits import DEFAULT_TIMEOUT_S, IDLE_TIMEOUT_S, MAX_CALLS_RUNNING_PER_KEY
 
 DEFAULT_MAX_RETRIES = 2
 MAX_RETRIES = 10
@@ -42,7 +42,15 @@ ADAPTER_FIELDS: dict[str, str] = {
     "timeout_seconds": "Seconds until the first content of an answer; for a call that isn't streamed, until its end.",
     "max_retries": "Further attempts after a failed one, 0 to 10.",
     "extra_headers": "Headers to send with every request. Keys don't belong here.",
-    "options": "Settings that only this type of adapter knows.",
+    "options": "Settings for special cases: limits per key (max_concurrent_calls), and what only this type of adapter knows.",
+}
+
+ADAPTER_OPTIONS: dict[str, str] = {
+    "max_concurrent_calls": "The most calls that may run at once with this adapter's key, of all clients together; others wait "
+    "in a queue that is fair to clients. Adapters with the same key at the same address share the lowest of theirs.",
+    "idle_timeout_seconds": "Seconds without content after which a running stream counts as dead.",
+    "proxy": "Address of an HTTP proxy between here and the provider.",
+    "region": "Which of the provider's regions to use, where it has some and base_url isn't given.",
 }
 
 MODEL_FIELDS: dict[str, str] = {
@@ -133,7 +141,17 @@ _ADAPTER_SCHEMAS: dict[str, dict[str, Any]] = {
     "timeout_seconds": {"type": "number", "exclusiveMinimum": 0, "default": DEFAULT_TIMEOUT_S},
     "max_retries": {"type": "integer", "minimum": 0, "maximum": MAX_RETRIES, "default": DEFAULT_MAX_RETRIES},
     "extra_headers": {"type": "object", "additionalProperties": {"type": "string"}},
-    "options": {"type": "object"},
+}
+_OPTION_SCHEMAS: dict[str, dict[str, Any]] = {
+    "max_concurrent_calls": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_CALLS_RUNNING_PER_KEY,
+        "default": MAX_CALLS_RUNNING_PER_KEY,
+    },
+    "idle_timeout_seconds": {"type": "number", "exclusiveMinimum": 0, "default": IDLE_TIMEOUT_S},
+    "proxy": _TEXT,
+    "region": _TEXT,
 }
 _MODEL_SCHEMAS: dict[str, dict[str, Any]] = {
     "adapter": _TEXT,
@@ -155,7 +173,8 @@ def json_schema(known_types: list[str] | tuple[str, ...] = ()) -> dict[str, Any]
     for shape in shapes.values():
         shape["additionalProperties"] = False
     kind = {"enum": list(known_types)} if known_types else _TEXT
-    adapter = _described({"type": kind, **_ADAPTER_SCHEMAS}, ADAPTER_FIELDS)
+    options = {**_described(_OPTION_SCHEMAS, ADAPTER_OPTIONS), "additionalProperties": True}
+    adapter = _described({"type": kind, **_ADAPTER_SCHEMAS, "options": options}, ADAPTER_FIELDS)
     model = {**_described(_MODEL_SCHEMAS, MODEL_FIELDS), "required": ["adapter"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
