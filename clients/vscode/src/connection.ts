@@ -1,0 +1,449 @@
+// The one connection to the daemon: made, watched, made again, and typed by the protocol.
+import * as vscode from 'vscode';
+import type { Client } from './client';
+import { CANCELLED, errorData, FAILED, LOST, NOT_CONNECTED, RequestFailed, SILENT, words } from './failure';
+import { findProgram, launch, type Running } from './launch';
+import type { CanonicalRequest, CanonicalResponse, Methods, ModeldCapabilities, Notifications, StreamEvent } from './protocol';
+import { settings } from './settings';
+
+export const CLIENT_ID = 'vscode';
+export const LANGUAGE = 'modeld';
+const PROTOCOL_VERSIONS = [1];
+const REQUIRED = ['model', 'stream', 'session', 'config'];
+
+export type State = 'starting' | 'ready' | 'reconnecting' | 'missing' | 'incompatible' | 'failed';
+
+/** The methods that answer from memory: one of them without an answer means a daemon that hangs. */
+const QUICK: ReadonlySet<string> = new Set([
+  'model/list',
+  'model/estimateTokens',
+  'provider/list',
+  'session/create',
+  'session/get',
+  'session/list',
+  'session/subscribe',
+  'session/unsubscribe',
+  'session/forkPoints',
+  'turn/cancel',
+  'usage/query',
+  'usage/aggregate',
+  'config/get',
+  'config/check',
+  'daemon/status',
+]);
+
+const NOTIFICATIONS = [
+  'stream/event',
+  'stream/gap',
+  'trace/event',
+  'session/changed',
+  'config/changed',
+  'availability/changed',
+] as const satisfies readonly (keyof Notifications)[];
+type Told = (typeof NOTIFICATIONS)[number];
+
+/** How long what may take, in milliseconds. */
+export interface Timing {
+  /** From the start of the program to the answer to `initialize`; the program itself gives up after 13 s. */
+  handshake: number;
+  /** For a method that answers from memory. */
+  quick: number;
+  /** For a sign of life after that. */
+  probe: number;
+  /** The pauses before each further attempt at a first connection, and at one that was lost. */
+  retries: readonly number[];
+  reconnects: readonly number[];
+  /** A connection that lasts shorter than this counts as one more failure. */
+  settled: number;
+}
+
+export const TIMING: Timing = {
+  handshake: 15_000,
+  quick: 20_000,
+  probe: 5_000,
+  retries: [500, 1_500],
+  reconnects: [100, 400, 1_000, 2_000, 4_000, 8_000, 8_000],
+  settled: 10_000,
+};
+
+/** What the connection takes from the rest of the extension. */
+export interface Surroundings {
+  log: vscode.LogOutputChannel;
+  /** Values for key variables, asked for at each connect and kept nowhere else. */
+  keys(): Promise<Record<string, string>>;
+  timing?: Timing;
+  /** The program and its arguments; looked for by the settings unless given. */
+  program?(): { command: string; args: string[] } | undefined;
+}
+
+export interface Daemon extends ModeldCapabilities {
+  version: string;
+}
+
+/** Why an attempt came to nothing. `final` is what another attempt won't change. */
+class AttemptFailed extends Error {
+  constructor(
+    readonly state: 'missing' | 'incompatible' | 'failed',
+    message: string,
+    readonly final = false,
+  ) {
+    super(message);
+  }
+}
+
+interface Live {
+  client: Client;
+  running: Running;
+  since: number;
+}
+
+/**
+ * One connection to the shared daemon, for everything in this window.
+ *
+ * A daemon that dies or is replaced by a newer one is found again by itself; requests made meanwhile wait. When that doesn't
+ * work within bounds the state becomes `missing`, `incompatible` or `failed`, and `problem` says in words what to do.
+ */
+export class Connection implements vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<State>();
+  private readonly emitters = new Map<string, vscode.EventEmitter<unknown>>();
+  private readonly streams = new Map<string, (params: StreamEvent) => void>();
+  private readonly timing: Timing;
+  private current: State = 'starting';
+  private words: string | undefined;
+  private live: Live | undefined;
+  private known: Daemon | undefined;
+  private attempting: Promise<void> | undefined;
+  private failures = 0;
+  private failedAt = 0;
+  private disposed = false;
+
+  /** Fires with the new state; `problem` and `daemon` belong to it. */
+  readonly onDidChangeState = this.changed.event;
+
+  constructor(private readonly around: Surroundings) {
+    this.timing = around.timing ?? TIMING;
+    for (const method of NOTIFICATIONS) this.emitters.set(method, new vscode.EventEmitter());
+    this.onNotification('stream/event', (params) => this.streams.get(params.request_id)?.(params));
+  }
+
+  get state(): State {
+    return this.current;
+  }
+
+  /** What is wrong and what to do about it, in the states `missing`, `incompatible` and `failed`. */
+  get problem(): string | undefined {
+    return this.words;
+  }
+
+  /** The daemon at the other end, while the state is `ready`. */
+  get daemon(): Daemon | undefined {
+    return this.known;
+  }
+
+  /** Starts to connect where nothing is under way; settles once the state is `ready` or has a `problem`. Never rejects. */
+  start(): Promise<void> {
+    if (this.live !== undefined || this.disposed) return Promise.resolve();
+    return this.attempt('starting', [0, ...this.timing.retries]);
+  }
+
+  /** Leaves the daemon, which lives on, and connects again. */
+  async restart(): Promise<void> {
+    this.failures = 0;
+    await this.attempting;
+    await this.leave();
+    await this.start();
+  }
+
+  /**
+   * One request. While the connection is being made it waits for that.
+   *
+   * Throws `vscode.CancellationError` where `token` was cancelled before it was sent, else `RequestFailed`.
+   */
+  async request<M extends keyof Methods>(
+    method: M,
+    params: Methods[M]['params'],
+    token?: vscode.CancellationToken,
+  ): Promise<Methods[M]['result']> {
+    const live = await this.ready(token);
+    if (token?.isCancellationRequested) throw new vscode.CancellationError();
+    try {
+      const answer = live.client.sendRequest<Methods[M]['result']>(method, params, token);
+      return await (QUICK.has(method) ? this.inTime(method, answer, live) : answer);
+    } catch (error) {
+      throw this.failure(method, error, live);
+    }
+  }
+
+  /** `model/stream`, with its events one by one before the answer. */
+  async stream(
+    params: CanonicalRequest & { request_id: string },
+    each: (event: StreamEvent) => void,
+    token?: vscode.CancellationToken,
+  ): Promise<CanonicalResponse> {
+    this.streams.set(params.request_id, each);
+    try {
+      return await this.request('model/stream', params, token);
+    } finally {
+      this.streams.delete(params.request_id);
+    }
+  }
+
+  /** Calls `handler` with each notification of a method, over every reconnect. */
+  onNotification<N extends Told>(method: N, handler: (params: Notifications[N]) => void): vscode.Disposable {
+    const emitter = this.emitters.get(method) as vscode.EventEmitter<Notifications[N]>;
+    return emitter.event(handler);
+  }
+
+  dispose(): void {
+    this.disposed = true;
+    void this.leave();
+    for (const emitter of this.emitters.values()) emitter.dispose();
+    this.changed.dispose();
+  }
+
+  // ---- connecting
+
+  private attempt(state: 'starting' | 'reconnecting', pauses: readonly number[]): Promise<void> {
+    this.attempting ??= this.tryInTurn(state, pauses).finally(() => (this.attempting = undefined));
+    return this.attempting;
+  }
+
+  private async tryInTurn(state: 'starting' | 'reconnecting', pauses: readonly number[]): Promise<void> {
+    this.become(state);
+    let failed = new AttemptFailed('failed', 'modeld was not started');
+    for (const pause of pauses) {
+      await delay(pause * (0.75 + Math.random() / 2)); // windows that lost the same daemon shouldn't all come at once
+      if (this.disposed) return;
+      try {
+        this.live = await this.connect();
+        return this.become('ready');
+      } catch (error) {
+        failed = error instanceof AttemptFailed ? error : new AttemptFailed('failed', words(error));
+        this.around.log.warn(`connecting: ${failed.message}`);
+      }
+      // While a daemon is upgraded its program may be gone for a moment.
+      if (failed.final || (failed.state === 'missing' && state === 'starting')) break;
+    }
+    this.failedAt = Date.now();
+    this.become(failed.state, failed.message);
+  }
+
+  private async connect(): Promise<Live> {
+    const program = this.program();
+    const [{ makeClient, answerOf }, env] = await Promise.all([import('./client'), this.around.keys()]);
+    const { log } = this.around;
+    log.info(`starting ${program.command} ${program.args.join(' ')}`);
+    const running = launch(program.command, program.args, (line) => log.info(`modeld: ${line}`));
+    const modeld = {
+      protocol_versions: PROTOCOL_VERSIONS,
+      client_id: CLIENT_ID,
+      required: REQUIRED,
+      trusted: vscode.workspace.isTrusted,
+      env,
+    };
+    let lost = () => {};
+    const told = (method: string, params: unknown) => this.emitters.get(method)?.fire(params);
+    const client = makeClient({
+      running,
+      log,
+      modeld,
+      languages: [LANGUAGE],
+      notifications: NOTIFICATIONS,
+      told,
+      closed: () => lost(),
+    });
+    try {
+      await this.handshake(client.start(), running);
+      this.known = daemonOf(answerOf(client));
+    } catch (error) {
+      client.dispose().catch(() => undefined);
+      running.kill();
+      throw error;
+    }
+    const live = { client, running, since: Date.now() };
+    lost = () => void this.lost(live);
+    void running.ended.then(() => this.lost(live));
+    return live;
+  }
+
+  private program(): { command: string; args: string[] } {
+    if (this.around.program !== undefined) {
+      const given = this.around.program();
+      if (given === undefined) throw new AttemptFailed('missing', NOT_INSTALLED, true);
+      return given;
+    }
+    const own = settings();
+    const command = findProgram(own.path);
+    if (command === undefined) {
+      const message = own.path ? `The setting modeld.path is ${own.path}, but no program is there.` : NOT_INSTALLED;
+      throw new AttemptFailed('missing', message);
+    }
+    const args = ['--stdio'];
+    if (own.socket) args.push('--socket', own.socket);
+    if (own.config) args.push('--config', own.config);
+    return { command, args };
+  }
+
+  /** Waits for the answer to `initialize`, no longer than that may take, and turns what went wrong into words. */
+  private async handshake(started: Promise<void>, running: Running): Promise<void> {
+    started.catch(() => undefined);
+    const timer = cancellableDelay(this.timing.handshake);
+    // A program that ends may have answered with its reason just before.
+    const ended = running.ended.then(async (how) => (await delay(100), how));
+    try {
+      const first = await Promise.race([
+        started.then(() => 'started' as const, (error: unknown) => ({ error })),
+        ended.then((how) => ({ how })),
+        timer.elapsed.then(() => 'silent' as const),
+      ]);
+      if (first === 'started') return;
+      if (first === 'silent') throw new AttemptFailed('failed', silentWords(this.timing.handshake, running), true);
+      if ('how' in first) throw endedEarly(first.how, running);
+      throw await this.refusal(first.error, running);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  private async refusal(error: unknown, running: Running): Promise<AttemptFailed> {
+    const code = (error as { code?: unknown } | undefined)?.code;
+    if (typeof code !== 'number' || code === CONNECTION_DISPOSED) {
+      const how = await Promise.race([running.ended, delay(500).then(() => 'it closed the connection')]);
+      return endedEarly(how, running);
+    }
+    const message = words(error);
+    if (code === FAILED) return new AttemptFailed('failed', sentence(message)); // the program's own: no daemon can be had
+    return new AttemptFailed('incompatible', `modeld refused this extension: ${sentence(message)}`, true);
+  }
+
+  // ---- losing
+
+  private async lost(live: Live): Promise<void> {
+    if (this.live !== live) return;
+    this.live = undefined;
+    this.known = undefined;
+    const how = await Promise.race([live.running.ended, delay(200).then(() => 'it closed the connection')]);
+    live.running.kill();
+    if (this.disposed) return;
+    this.around.log.warn(`the connection to modeld was lost: ${how}`);
+    this.failures = Date.now() - live.since < this.timing.settled ? this.failures + 1 : 0;
+    if (this.failures > this.timing.retries.length) {
+      const last = live.running.lastWords();
+      this.failures = 0;
+      this.failedAt = Date.now();
+      this.become('failed', `modeld ends again and again: ${how}.${last ? ` Its last words: ${sentence(last)}` : ''}`);
+      return;
+    }
+    void this.attempt('reconnecting', this.timing.reconnects);
+  }
+
+  private async leave(): Promise<void> {
+    const live = this.live;
+    this.live = undefined;
+    this.known = undefined;
+    if (live === undefined) return;
+    await live.client.dispose().catch(() => undefined);
+    const left = await Promise.race([live.running.ended, delay(2_000)]);
+    if (left === undefined) live.running.kill();
+  }
+
+  // ---- requests
+
+  /** The live connection. One that failed a while ago is tried once more: perhaps modeld was installed since. */
+  private async ready(token: vscode.CancellationToken | undefined): Promise<Live> {
+    if (this.live !== undefined) return this.live;
+    if (this.attempting === undefined && Date.now() - this.failedAt > this.timing.probe) void this.attempt('starting', [0]);
+    await untilCancelled(this.attempting, token);
+    if (this.live !== undefined) return this.live;
+    throw new RequestFailed(this.words ?? 'modeld is not connected; run the command "modeld: Reconnect".', NOT_CONNECTED);
+  }
+
+  private async inTime<T>(method: string, answer: Promise<T>, live: Live): Promise<T> {
+    const timer = cancellableDelay(this.timing.quick);
+    try {
+      return await Promise.race([answer, timer.elapsed.then(() => this.silent(method, live))]);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  /** No answer came: one more sign of life is asked for, and a daemon that gives none is left. */
+  private async silent(method: string, live: Live): Promise<never> {
+    const alive = live.client.sendRequest('daemon/status', {}).then(() => true, () => true);
+    const lives = await Promise.race([alive, delay(this.timing.probe).then(() => false)]);
+    if (!lives) live.running.kill();
+    const seconds = Math.round(this.timing.quick / 1000);
+    const then = lives ? 'It answers other requests; try again.' : 'It is left and connected to anew.';
+    throw new RequestFailed(`modeld did not answer ${method} within ${seconds} s. ${then}`, SILENT);
+  }
+
+  private failure(method: string, error: unknown, live: Live): Error {
+    if (error instanceof RequestFailed || error instanceof vscode.CancellationError) return error;
+    const code = (error as { code?: unknown } | undefined)?.code;
+    if (typeof code !== 'number' || code === CONNECTION_DISPOSED || this.live !== live) {
+      const what = `The connection to modeld was lost before it answered ${method}.`;
+      return new RequestFailed(`${what} ${this.words ?? 'It is being made again; try once more.'}`, LOST);
+    }
+    const data = errorData((error as { data?: unknown }).data);
+    return new RequestFailed(data?.message ?? words(error), code === -32802 ? CANCELLED : code, data);
+  }
+
+  private become(state: State, problem?: string): void {
+    if (this.disposed || (this.current === state && this.words === problem)) return;
+    this.current = state;
+    this.words = problem;
+    this.around.log.info(`connection: ${state}${problem ? `: ${problem}` : ''}`);
+    this.changed.fire(state);
+  }
+}
+
+const CONNECTION_DISPOSED = -32097; // vscode-jsonrpc's code for what was pending when a connection ended
+const NOT_INSTALLED = 'modeld is not installed, or not where this editor looks for programs.';
+
+function daemonOf(answer: { capabilities: { experimental?: unknown }; serverInfo?: { version?: string } } | undefined): Daemon {
+  const modeld = (answer?.capabilities.experimental as { modeld?: ModeldCapabilities } | undefined)?.modeld;
+  if (modeld === undefined) {
+    const message = 'The program that answered is not modeld, or too old for this extension. Check the setting modeld.path, or update modeld.';
+    throw new AttemptFailed('incompatible', message, true);
+  }
+  return { ...modeld, version: answer?.serverInfo?.version ?? 'unknown' };
+}
+
+function endedEarly(how: string, running: Running): AttemptFailed {
+  const last = running.lastWords();
+  return new AttemptFailed('failed', last ? sentence(last) : `modeld did not start: ${how}. Its log says more.`);
+}
+
+function silentWords(milliseconds: number, running: Running): string {
+  const last = running.lastWords();
+  const said = `modeld was started but did not answer within ${Math.round(milliseconds / 1000)} s.`;
+  return `${said} ${last ? sentence(last) : 'End it with `modeld stop --force` in a terminal, then reconnect.'}`;
+}
+
+function sentence(text: string): string {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+}
+
+function delay(milliseconds: number): Promise<undefined> {
+  return new Promise((resolve) => setTimeout(() => resolve(undefined), milliseconds));
+}
+
+function cancellableDelay(milliseconds: number): { elapsed: Promise<void>; cancel(): void } {
+  let timer: NodeJS.Timeout;
+  const elapsed = new Promise<void>((resolve) => (timer = setTimeout(resolve, milliseconds)));
+  return { elapsed, cancel: () => clearTimeout(timer) };
+}
+
+async function untilCancelled(work: Promise<void> | undefined, token: vscode.CancellationToken | undefined): Promise<void> {
+  if (work === undefined || token === undefined) return work;
+  let listener: vscode.Disposable | undefined;
+  const cancelled = new Promise<never>((_, reject) => {
+    listener = token.onCancellationRequested(() => reject(new vscode.CancellationError()));
+  });
+  try {
+    await Promise.race([work, cancelled]);
+  } finally {
+    listener?.dispose();
+  }
+}

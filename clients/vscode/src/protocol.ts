@@ -1,0 +1,2 @@
+// The protocol's types, as the daemon generates them.
+export type * from '../../../schemas/protocol';
