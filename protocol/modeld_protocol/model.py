@@ -72,7 +72,7 @@ class Capabilities(msgspec.Struct, omit_defaults=False):
     discover: bool = True
     """`model/discover` asks the provider."""
     file_uploads: bool = False
-    """`file/upload`, `file/list` and `file/delete`."""
+    """`file/upload`, `file/list` and `file/delete`. Whether a request to a model may name them is its `file_ids`."""
     explicit_caches: bool = False
     """`cache/create`, `cache/list` and `cache/delete`."""
 

@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from modeld.providers.catalog import all_rows, facts_of, row_of, wire_of
+from modeld.providers.catalog import all_rows, facts_of, models_of, row_of, wire_of
 from modeld.providers.failure import ProviderFailure
 from modeld.providers.link import target_of
-from modeld.providers.spec import ModelSpec
+from modeld.providers.spec import PLAIN, ModelSpec
 from modeld.providers.wire.contract import CacheWire, Encoded, FileWire
 from modeld.providers.wire.multipart import FileContent, encode_form, encode_related
-from modeld_protocol.content import Message
-from modeld_protocol.request import Tool
+from modeld_protocol.content import FileBlock, FileIdSource, ImageBlock, Message, TextBlock
+from modeld_protocol.request import CanonicalRequest, Tool
 from modeld_protocol.session import CacheCreateParams, ProviderCache, ProviderFile
 
 NOTE = FileContent("note.txt", b"Dear\r\ndiary\n", "text/plain")
@@ -102,9 +102,9 @@ BASES = {"anthropic_messages": "", "gemini": "/v1beta", "openai_chat": "/v1", "o
 def test_requests(wire: str) -> None:
     files = files_of(wire)
     encoded = {
-        "upload": files.encode_upload(NOTE),
-        "list": files.encode_list(None),
-        "page": files.encode_list("a/b"),
+        "upload": files.encode_upload(NOTE, PLAIN),
+        "list": files.encode_list(None, PLAIN),
+        "page": files.encode_list("a/b", PLAIN),
         "delete": files.encode_delete("a/b"),
     }
     for name, one in encoded.items():
@@ -114,13 +114,13 @@ def test_requests(wire: str) -> None:
 
 
 def test_an_upload_behind_a_gateway_stays_behind_it() -> None:
-    upload = files_of("gemini").encode_upload(NOTE)
+    upload = files_of("gemini").encode_upload(NOTE, PLAIN)
     assert target_of("/google/v1beta", upload) == "/google/upload/v1beta/files"
 
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_an_upload_holds_the_file(wire: str) -> None:
-    *before, file = parts_of(files_of(wire).encode_upload(NOTE))
+    *before, file = parts_of(files_of(wire).encode_upload(NOTE, PLAIN))
     assert file.get_content_type() == "text/plain"
     assert file.get_payload(decode=True) == NOTE.data
     if wire == "gemini":
@@ -257,4 +257,86 @@ def test_what_a_row_declares_its_wire_has() -> None:
         wire, able = wire_of(row.wire), facts_of(row, "").capabilities
         assert not able.file_uploads or wire.files is not None
         assert not able.explicit_caches or wire.caches is not None
-        assert able.file_uploads <= able.file_ids, "an upload that no request may name is of no use"
+
+
+NOT_NAMED = {"glm", "groq"}
+"""Their uploads are for agents and batches."""
+
+
+def test_who_keeps_files_has_models_that_read_them() -> None:
+    """Apart from those whose files are for something else, an upload that no request may name is of no use."""
+    for row in all_rows():
+        able = facts_of(row, "").capabilities
+        named = any(facts_of(row, model.name).capabilities.file_ids for model in models_of(row.type))
+        named = named or able.file_ids or facts_of(row, "qwen-long").capabilities.file_ids
+        if able.file_uploads:
+            assert named == (row.type not in NOT_NAMED), row.type
+
+
+PURPOSES = [
+    ("openai", "application/pdf", "user_data"),
+    ("deepseek", "image/png", "user_data"),
+    ("kimi", "image/png", "image"),
+    ("kimi", "video/mp4", "video"),
+    ("kimi", "application/pdf", "file-extract"),
+    ("kimi", None, "file-extract"),
+    ("qwen", "application/pdf", "file-extract"),
+    ("glm", "text/plain", "agent"),
+    ("groq", "application/jsonl", "batch"),
+    ("openrouter", "application/pdf", None),
+]
+
+
+@pytest.mark.parametrize(("type_name", "media_type", "purpose"), PURPOSES)
+def test_what_an_upload_is_for_is_data(type_name: str, media_type: str | None, purpose: str | None) -> None:
+    quirks = facts_of(row_of(type_name), "").quirks
+    *before, _ = parts_of(files_of("openai_chat").encode_upload(FileContent("a", b"x", media_type), quirks))
+    assert [part.get_payload() for part in before] == ([] if purpose is None else [purpose])
+
+
+def test_pages_of_relatives() -> None:
+    files = files_of("openai_chat")
+    kimi, deepseek = facts_of(row_of("kimi"), "").quirks, facts_of(row_of("deepseek"), "").quirks
+    assert (files.encode_list(None, kimi).path, files.encode_list("a b", kimi).path) == ("/files", "/files?after=a%20b")
+    assert files.encode_list("a", deepseek).path == "/files?limit=1000&after=a"
+    body = {"data": [anthropic_file("f1")], "has_more": True, "cursor": "c"}  # as a router shows its own
+    assert files.decode_list(msgspec.json.encode(body), "p") == ([ProviderFile("f1", "p", "note.txt", 12, "text/plain")], "f1")
+
+
+def spec_of(type_name: str, wire_name: str) -> ModelSpec:
+    facts = facts_of(row_of(type_name), wire_name)
+    return ModelSpec("m", "p", type_name, "openai_chat", wire_name, facts.capabilities, facts.limits, facts.quirks)
+
+
+def asked(type_name: str, wire_name: str, *blocks: Any) -> list[Any]:
+    request = CanonicalRequest([Message("user", list(blocks))], system_prompt="Be brief.")
+    return json.loads(wire_of("openai_chat").encode(request, spec_of(type_name, wire_name), stream=False).body)["messages"][1:]
+
+
+def test_an_image_by_id_is_what_its_provider_takes() -> None:
+    image = ImageBlock(FileIdSource("f-1"))
+    url = {"type": "image_url", "image_url": {"url": "ms://f-1"}}
+    assert asked("kimi", "kimi-k3", image) == [{"role": "user", "content": [url]}]
+    assert asked("kimi", "kimi-k3", ImageBlock(FileIdSource("ms://f-1"))) == [{"role": "user", "content": [url]}]
+    assert asked("deepseek", "deepseek-flash", image) == [{"role": "user", "content": [{"type": "file", "file_id": "f-1"}]}]
+
+
+def test_documents_by_id_are_named_in_a_system_message() -> None:
+    files = [FileBlock(FileIdSource("f-1")), FileBlock(FileIdSource("fileid://f-2"))]
+    named = {"role": "system", "content": "fileid://f-1,fileid://f-2"}
+    assert asked("qwen", "qwen-long", *files, TextBlock("Compare.")) == [named, {"role": "user", "content": "Compare."}]
+    assert asked("qwen", "qwen-long", *files) == [named]
+
+
+@pytest.mark.parametrize("answer", [{"data": {"total_tokens": 7}}, {"usage": {"prompt_tokens": 7}}, {"total_tokens": 7}])
+def test_counts_stand_in_several_places(answer: dict[str, Any]) -> None:
+    assert wire_of("openai_chat").decode_count(msgspec.json.encode(answer)) == 7
+
+
+def test_who_counts_tokens_has_an_address_for_it() -> None:
+    """The chat wire has none of its own."""
+    for row in all_rows():
+        for name in ("", *(model.name for model in models_of(row.type)), "glm-4.6"):
+            facts = facts_of(row, name)
+            if row.wire == "openai_chat":
+                assert facts.capabilities.count_tokens == (facts.quirks.count_path is not None), (row.type, name)

@@ -10,7 +10,7 @@ from modeld_protocol.usage import Warning
 
 from .call import Call
 from .extras import ProviderExtras
-from .spec import ModelSpec
+from .spec import ModelSpec, Quirks
 
 
 class ProviderAdapter(Protocol):
@@ -47,7 +47,7 @@ class ProviderAdapter(Protocol):
         """The provider's own list. Raises ProviderFailure."""
         ...
 
-    def extras(self, able: Capabilities) -> ProviderExtras:
+    def extras(self, able: Capabilities, quirks: Quirks) -> ProviderExtras:
         """Files and caches at the provider, as far as `able` says that it has them."""
         ...
 

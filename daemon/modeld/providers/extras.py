@@ -8,7 +8,7 @@ from modeld_protocol.session import CacheCreateParams, ProviderCache, ProviderFi
 
 from .failure import ProviderFailure
 from .link import Link
-from .spec import ModelSpec
+from .spec import ModelSpec, Quirks
 from .wire.contract import CacheWire, Encoded, FileWire
 from .wire.multipart import FileContent
 
@@ -24,21 +24,26 @@ class ProviderExtras:
     """Files and caches at one provider. Every method raises ProviderFailure: `capability_mismatch`, with nothing sent, where
     the provider has no such thing."""
 
-    def __init__(self, link: Link, able: Capabilities) -> None:
+    def __init__(self, link: Link, able: Capabilities, quirks: Quirks) -> None:
         self._link = link
         self._able = able
+        self._quirks = quirks
 
     # ---- files
 
     async def upload(self, file: FileContent, env: Env) -> ProviderFile:
         """Give the provider a file to keep."""
         wire = self._files()
-        return await self._fetch(wire.encode_upload(file), env, lambda body: wire.decode_file(body, self._link.name), _NO_FILES)
+        encoded = wire.encode_upload(file, self._quirks)
+        return await self._fetch(encoded, env, lambda body: wire.decode_file(body, self._link.name), _NO_FILES)
 
     async def list_files(self, env: Env) -> list[ProviderFile]:
         """The files that the provider keeps for this key."""
         wire = self._files()
-        return await self._all(wire.encode_list, lambda body: wire.decode_list(body, self._link.name), env, _NO_FILES)
+        decode = wire.decode_list
+        return await self._all(
+            lambda page: wire.encode_list(page, self._quirks), lambda body: decode(body, self._link.name), env, _NO_FILES
+        )
 
     async def delete_file(self, file_id: str, env: Env) -> None:
         """Have the provider forget a file."""

@@ -107,6 +107,18 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     count_path: str | None = None
     """Where tokens are counted."""
 
+    # ---- the OpenAI wires: files that the provider keeps
+    file_purposes: tuple[tuple[str, str], ...] = (("", "user_data"),)
+    """What an upload says it is for, by how its media type begins; the first that fits. Empty: the form has no such field."""
+    file_page_size: int | None = 1_000
+    """The files that a page of the list holds at most; None where it takes no limit."""
+    image_file_url: str | None = None
+    """Images by file id are URLs that begin with this."""
+    image_file_part: bool = False
+    """Images by file id are parts of type file, with the id beside the type."""
+    file_ids_in_system: str | None = None
+    """Files by id go into a system message before the message that names them, each behind this prefix."""
+
     # ---- the chat wire: what is read
     think_tags: bool = False
     """Content may begin with reasoning between <think> and </think>."""

@@ -176,7 +176,12 @@ def _from_catalog(model: CatalogModel, adapter: AdapterConfig, aliases: tuple[st
 def capabilities_of(adapter: AdapterConfig) -> Capabilities:
     """What a model of which nothing else is known can do at this adapter: the provider's line of the capability matrix. Raises
     ValueError as `build_registry`."""
-    return _facts(row_of(adapter.type), adapter, "").capabilities
+    return facts_at(adapter).capabilities
+
+
+def facts_at(adapter: AdapterConfig) -> ModelFacts:
+    """The same, with the quirks. Raises ValueError as `build_registry`."""
+    return _facts(row_of(adapter.type), adapter, "")
 
 
 def _facts(row: ProviderRow, adapter: AdapterConfig, wire_name: str) -> ModelFacts:

@@ -1,9 +1,10 @@
 """What the simulated providers keep for later requests: files, and prompts that are cached by name. In memory, no IO.
 
-Files at `/v1/files` (of either provider that has them there, told apart by the version header) and `/v1beta/files`, caches at
-`/v1beta/cachedContents`.
+Files at `/v1/files` (of either provider that has them there, told apart by the version header), below the path of a relative of
+the chat wire, and at `/v1beta/files`; caches at `/v1beta/cachedContents`.
 """
 
+import email.message
 import email.parser
 import email.policy
 import re
@@ -17,7 +18,9 @@ from .ask import Call, Refused
 from .wires.contract import Rendered, credential_of, encode_json
 
 Json = dict[str, Any]
-_PATH = re.compile(r"(?P<upload>/upload)?/(?P<version>v1|v1beta)/(?P<collection>files|cachedContents)(?:/(?P<id>[^/]+))?")
+_PATH = re.compile(
+    r"(?:/(?P<relative>[a-z]+))??(?P<upload>/upload)?/(?P<version>v1|v1beta)/(?P<collection>files|cachedContents)(?:/(?P<id>[^/]+))?"
+)
 _MAX_KEPT = 1_000
 
 
@@ -28,11 +31,13 @@ class Kept(msgspec.Struct):
     name: str
     media_type: str
     content: bytes
+    purpose: str = ""
 
 
 class _Dialect(NamedTuple):
     """How one provider names, shows and lists what it keeps. `wire` is the wire that says its refusals, `deleted` what it says
-    of a deletion beside the id, None where it says nothing."""
+    of a deletion beside the id, None where it says nothing; `purposes` are those that an upload may have, none where there is no
+    such field."""
 
     wire: str
     id_form: str
@@ -41,6 +46,7 @@ class _Dialect(NamedTuple):
     deleted: Json | None
     cursor: str
     first_page: int
+    purposes: tuple[str, ...] = ()
 
 
 class Shelf:
@@ -88,14 +94,18 @@ class Shelf:
         if len(shelf) >= _MAX_KEPT:
             raise Refused("too_large", "The simulator keeps no more than a thousand of these")
         self._number += 1
+        purpose = ""
         if found["collection"] == "files":
             name, media_type, content = _uploaded(call)
+            purpose = _field(call, "purpose")
+            if purpose not in (dialect.purposes or ("",)):
+                raise Refused("bad_request", f"purpose must be one of: {', '.join(dialect.purposes) or 'none'}")
         else:
             name, media_type, content = "", "application/json", call.body
             if not _object(call.body).get("model"):
                 raise Refused("bad_request", "* CreateCachedContentRequest.model: model is required")
         id = dialect.id_form.format(self._number)
-        shelf[id] = Kept(self._number, name, media_type, content)
+        shelf[id] = Kept(self._number, name, media_type, content, purpose)
         shown = dialect.show(id, shelf[id])
         return {"file": shown} if found["upload"] else shown
 
@@ -111,11 +121,21 @@ def _listed(dialect: _Dialect, shelf: Mapping[str, Kept], call: Call) -> Json:
     return dialect.page([dialect.show(id, shelf[id]) for id in shown], more)
 
 
-def _uploaded(call: Call) -> tuple[str, str, bytes]:
-    """Name, media type and content of the file in a multipart body of either kind."""
+def _parts(call: Call) -> list[email.message.EmailMessage]:
     head = f"Content-Type: {call.headers.get('content-type', '')}\r\n\r\n".encode("latin-1")
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + call.body)
-    parts = list(message.iter_parts()) if message.is_multipart() else []
+    return cast("list[email.message.EmailMessage]", list(message.iter_parts())) if message.is_multipart() else []
+
+
+def _field(call: Call, name: str) -> str:
+    """A plain field of a form, "" where it has none of that name."""
+    named = (part for part in _parts(call) if part.get_param("name", header="content-disposition") == name)
+    return next((str(part.get_payload()) for part in named), "")
+
+
+def _uploaded(call: Call) -> tuple[str, str, bytes]:
+    """Name, media type and content of the file in a multipart body of either kind."""
+    parts = _parts(call)
     if not parts:
         raise Refused("bad_request", "The body is no multipart form with a file in it")
     file = parts[-1]
@@ -150,6 +170,8 @@ def wire_of_keeping(call: Call) -> str:
 
 
 def _dialect_of(found: re.Match[str], headers: Mapping[str, str]) -> _Dialect | None:
+    if found["relative"] is not None:
+        return _RELATIVES.get(found["relative"]) if found["version"] == "v1" and found["collection"] == "files" else None
     if found["version"] == "v1beta":
         return _GEMINI_FILES if found["collection"] == "files" else _GEMINI_CACHES
     if found["collection"] != "files" or found["upload"]:
@@ -160,7 +182,7 @@ def _dialect_of(found: re.Match[str], headers: Mapping[str, str]) -> _Dialect | 
 def _openai_file(id: str, kept: Kept) -> Json:
     return {
         **{"id": id, "object": "file", "bytes": len(kept.content), "created_at": 1_767_225_600, "filename": kept.name},
-        **{"purpose": "user_data", "status": "processed"},
+        **{"purpose": kept.purpose, "status": "processed"},
     }
 
 
@@ -186,8 +208,18 @@ def _gemini_cache(id: str, kept: Kept) -> Json:
     }
 
 
+def _anthropic_relative(id: str, kept: Kept) -> Json:
+    shown = _anthropic_file(id, kept)
+    del shown["expires_at"]
+    return shown
+
+
 def _openai_page(shown: Sequence[Json], more: str | None) -> Json:
     return {"object": "list", "data": list(shown), "has_more": more is not None}
+
+
+def _relative_page(shown: Sequence[Json], more: str | None) -> Json:
+    return {"data": list(shown), "has_more": more is not None, "cursor": more}
 
 
 def _anthropic_page(shown: Sequence[Json], more: str | None) -> Json:
@@ -204,10 +236,33 @@ def _gemini_page(collection: str) -> Callable[[Sequence[Json], str | None], Json
 
 
 _OPENAI = _Dialect(
-    "openai-chat", "file-sim{:06d}", _openai_file, _openai_page, {"object": "file", "deleted": True}, "after", 10_000
+    "openai-chat",
+    "file-sim{:06d}",
+    _openai_file,
+    _openai_page,
+    {"object": "file", "deleted": True},
+    "after",
+    10_000,
+    ("user_data", "batch", "vision", "assistants", "fine-tune", "evals"),
 )
 _ANTHROPIC = _Dialect(
     "anthropic-messages", "file_sim{:06d}", _anthropic_file, _anthropic_page, {"type": "file_deleted"}, "page", 20
 )
 _GEMINI_FILES = _Dialect("gemini", "sim{:06d}", _gemini_file, _gemini_page("files"), None, "pageToken", 10)
 _GEMINI_CACHES = _Dialect("gemini", "sim{:06d}", _gemini_cache, _gemini_page("cachedContents"), None, "pageToken", 50)
+
+
+def _relative(name: str, *purposes: str) -> _Dialect:
+    return _OPENAI._replace(wire=f"openai-chat-{name}", purposes=purposes)
+
+
+_RELATIVES = {
+    "deepseek": _relative("deepseek", "user_data"),
+    "qwen": _relative("qwen", "file-extract", "batch"),
+    "glm": _relative("glm", "agent", "batch"),
+    "kimi": _relative("kimi", "file-extract", "image", "video", "batch"),
+    "groq": _relative("groq", "batch"),
+    "openrouter": _relative("openrouter")._replace(
+        id_form="file_sim{:06d}", show=_anthropic_relative, page=_relative_page, deleted={"type": "file_deleted"}, first_page=100
+    ),
+}

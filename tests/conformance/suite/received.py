@@ -99,6 +99,8 @@ def _merged(turns: Iterable[Turn]) -> Iterator[Turn]:
 def _from_url(kind: str, url: str) -> Media:
     if url.startswith("data:"):
         return kind, "base64", digest(url.partition(",")[2])
+    if url.startswith("ms://"):
+        return kind, "file_id", url.removeprefix("ms://")
     return kind, "url", url
 
 
@@ -114,6 +116,9 @@ def _chat(body: Json) -> Iterator[Turn]:
         role, content = message["role"], message.get("content") or ""
         parts: list[Json] = [{"type": "text", "text": content}] if isinstance(content, str) else content
         text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+        if text.startswith("fileid://"):
+            yield Turn("user", media=[("file", "file_id", id.removeprefix("fileid://")) for id in text.split(",")])
+            continue
         if role == "tool":
             yield Turn("tool", text, answers=message["tool_call_id"], is_error=_failed(text))
             continue
@@ -142,6 +147,8 @@ def _chat_media(part: Json) -> Media:
         case "input_audio":
             return "audio", "base64", digest(part["input_audio"]["data"])
         case _:
+            if "file_id" in part:
+                return "image", "file_id", part["file_id"]
             file = part["file"]
             return ("file", "file_id", file["file_id"]) if "file_id" in file else _from_url("file", file["file_data"])
 

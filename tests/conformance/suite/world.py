@@ -51,7 +51,7 @@ _MORE_NAMES: dict[str, tuple[str, ...]] = {
     "openai": ("gpt-3.5-turbo", "gpt-4", "gpt-4o-audio-preview", "gpt-4o-search-preview", "gpt-5", "gpt-5-chat-latest", "o3"),
     "openai-responses": ("codex-mini-latest", "gpt-5-chat-latest", "gpt-5-codex", "gpt-5-pro"),
     "openrouter": ("amazon/nova-lite-v1", "google/gemini-3-pro", "openai/gpt-4o", "moonshotai/kimi-k2"),
-    "qwen": ("qwen-turbo", "qwen3-vl-plus", "qwen3-32b", "qwen3-omni-flash", "qwen3.7-plus", "qwq-plus"),
+    "qwen": ("qwen-long", "qwen-turbo", "qwen3-vl-plus", "qwen3-32b", "qwen3-omni-flash", "qwen3.7-plus", "qwq-plus"),
 }
 _PATHS = {"openai_chat": "/v1", "openai_responses": "/v1", "gemini": "/v1beta", "anthropic_messages": "", "ollama": ""}
 _OF_THE_PLAIN_WIRE = ("openai", "openai-compatible")

@@ -16,7 +16,7 @@ from modeld_protocol.usage import Warning
 
 from ..assembler import Assembler
 from ..failure import ProviderFailure
-from ..spec import ModelSpec
+from ..spec import ModelSpec, Quirks
 from .multipart import FileContent
 
 REQUEST_ID_HEADERS = ("request-id", "x-request-id", "cerebras-request-id", "msh-request-id", "trace-id")
@@ -60,7 +60,7 @@ class StreamDecoder(Protocol):
 class FileWire(Protocol):
     """What a wire offers besides, where providers that speak it keep files."""
 
-    def encode_upload(self, file: FileContent) -> Encoded:
+    def encode_upload(self, file: FileContent, quirks: Quirks) -> Encoded:
         """The request that gives the provider a file."""
         ...
 
@@ -68,7 +68,7 @@ class FileWire(Protocol):
         """The file as the provider keeps it. Raises ProviderFailure for what is none."""
         ...
 
-    def encode_list(self, page: str | None) -> Encoded:
+    def encode_list(self, page: str | None, quirks: Quirks) -> Encoded:
         """The request for a page of the files there are."""
         ...
 

@@ -37,7 +37,7 @@ class Flavour(NamedTuple):
     cost_per_token: float | None = None
     errors: Literal["openai", "flat", "router", "business_codes", "base_resp", "typed"] = "openai"
     check: Check = lambda _body: None
-    counts: bool = False
+    counts: Literal["", "/tokenizers/estimate-token-count", "/tokenizer"] = ""
     context_field: str | None = None
 
 
@@ -98,14 +98,22 @@ def _tools_or_schema(body: Json) -> str | None:
 FLAVOURS = (
     Flavour("deepseek", usage="finish", check=_needs_reasoning),
     Flavour("qwen", sparse=True, check=_one_kind_of_thinking),
-    Flavour("glm", usage="finish", sparse=True, whole_calls=True, errors="business_codes", check=_open_interval),
+    Flavour(
+        "glm",
+        usage="finish",
+        sparse=True,
+        whole_calls=True,
+        errors="business_codes",
+        check=_open_interval,
+        counts="/tokenizer",
+    ),
     Flavour(
         "kimi",
         usage="choice",
         call_id="functions.{name}:{index}",
         errors="typed",
         check=_fixed_sampling,
-        counts=True,
+        counts="/tokenizers/estimate-token-count",
         context_field="context_length",
     ),
     Flavour(
@@ -141,7 +149,7 @@ class FlavouredChat:
         """See SimWire."""
         if not path.startswith(self.example_base_path):
             return None
-        if self.flavour.counts and path.endswith("/tokenizers/estimate-token-count"):
+        if self.flavour.counts and path.endswith(self.flavour.counts):
             return "count_tokens"
         return PLAIN.match(method, self._plain_path(path), headers)
 
@@ -176,7 +184,9 @@ class FlavouredChat:
     def count(self, call: Call, *, require_key: bool) -> Rendered:
         """See SimWire."""
         ask = PLAIN.read(call, require_key=require_key, refuse={})
-        return Rendered(200, encode_json({"code": 0, "data": {"total_tokens": estimate_tokens(ask.user_text)}}))
+        tokens = {"total_tokens": estimate_tokens(ask.user_text)}
+        estimated = self.flavour.counts == "/tokenizers/estimate-token-count"
+        return Rendered(200, encode_json({"code": 0, "data": tokens} if estimated else {"id": "1", "usage": tokens}))
 
     def models(self, call: Call, names: Sequence[str]) -> Rendered:
         """See SimWire."""

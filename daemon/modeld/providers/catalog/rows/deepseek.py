@@ -5,7 +5,7 @@ from typing import Any
 from modeld_protocol.model import Capabilities, ModelLimits
 
 from ...spec import Quirks
-from .row import IMAGE_TYPES, INLINE_OR_URL, ModelRule, ProviderRow
+from .row import ANY_SOURCE, IMAGE_TYPES, ModelRule, ProviderRow
 
 _DOCS = "https://api-docs.deepseek.com"
 _THINKING = f"{_DOCS}/guides/thinking_mode"
@@ -20,11 +20,14 @@ DEEPSEEK = ProviderRow(
     base_url="https://api.deepseek.com",
     key_env="DEEPSEEK_API_KEY",
     prices="deepseek",
-    capabilities=Capabilities(structured_output=False, json_object=True, image_sources=INLINE_OR_URL, prompt_cache="automatic"),
+    capabilities=Capabilities(
+        structured_output=False, json_object=True, image_sources=ANY_SOURCE, prompt_cache="automatic", file_uploads=True
+    ),
     # Sampling parameters are taken while thinking, and have no effect. Level xhigh is taken and means high; medium has no
     # meaning of its own. In a turn with tool calls every assistant message needs its reasoning, or the request is refused; in
     # the others it is ignored: https://api-docs.deepseek.com/guides/thinking_mode (2026-11-20). Forced choice beside thinking
-    # is not documented.
+    # is not documented. Uploads are images (https://api-docs.deepseek.com/guides/files_api), named in a part of type
+    # file (https://api-docs.deepseek.com/guides/vision, 2026-11-20).
     quirks=Quirks(
         max_tokens_field="max_tokens",
         thinking="effort",
@@ -39,6 +42,7 @@ DEEPSEEK = ProviderRow(
         reasoning_history="provider",
         reasoning_turns="tools",
         reasoning_required="reasoning_content",
+        image_file_part=True,
     ),
     limits=ModelLimits(min_cache_tokens=64),
     rules=(

@@ -33,10 +33,13 @@ GLM = ProviderRow(
         image_media_types=IMAGE_TYPES,
         image_sources=INLINE_OR_URL,
         prompt_cache="automatic",
+        file_uploads=True,
     ),
     # Temperature and top_p lie strictly between 0 and 1, as the vendor's SDK clamps them; greedy sampling is a switch of its
     # own. Reasoning goes back unmodified; the provider itself clears that of earlier turns unless told to keep it
     # (`provider_options: {glm: {thinking: {clear_thinking: false}}}`).
+    # Uploads are for its agents, and no request of this wire may name them: https://docs.z.ai/api-reference/agents/file-upload
+    # (2026-11-20).
     quirks=Quirks(
         max_tokens_field="max_tokens",
         thinking="effort",
@@ -53,8 +56,18 @@ GLM = ProviderRow(
         max_stop_sequences=1,
         reasoning_history="provider",
         options=("thinking", "do_sample", "request_id", "user_id", "tool_stream"),
+        file_purposes=(("", "agent"),),
+        file_page_size=None,
     ),
     rules=(
+        ModelRule(
+            pattern=r"glm-4\.[56]",
+            reason="Tokens are counted for these.",
+            source=f"{_DOCS}/api-reference/tools/tokenizer",
+            date="2026-11-20",
+            quirks={"count_path": "/tokenizer"},
+            capabilities={"count_tokens": True},
+        ),
         ModelRule(
             pattern=r"glm-(z1|4(?![.\d])|3)|charglm|codegeex",
             reason="Before 4.5 no switch for thinking.",

@@ -34,7 +34,10 @@ GROQ = ProviderRow(
         image_media_types=IMAGE_TYPES,
         image_sources=INLINE_OR_URL,
         prompt_cache="automatic",
+        file_uploads=True,
     ),
+    # Uploads are lines of JSON for its batches, and no request of this wire may name them:
+    # https://console.groq.com/docs/api-reference#files-upload (2026-11-20).
     quirks=Quirks(
         thinking="effort",
         efforts=("none", *LOW_TO_HIGH),
@@ -42,6 +45,8 @@ GROQ = ProviderRow(
         max_stop_sequences=4,
         schema_with_tools=False,
         options=("reasoning_format", "include_reasoning", "documents", "disable_tool_validation"),
+        file_purposes=(("", "batch"),),
+        file_page_size=None,
     ),
     rules=(
         ModelRule(

@@ -5,7 +5,7 @@ from typing import Any
 from modeld_protocol.model import Capabilities
 
 from ...spec import Quirks
-from .row import IMAGE_TYPES, INLINE, ModelRule, ProviderRow
+from .row import IMAGE_TYPES, INLINE_OR_ID, ModelRule, ProviderRow
 
 _DOCS = "https://platform.kimi.ai/docs"
 _CHAT = f"{_DOCS}/api/chat"
@@ -28,12 +28,15 @@ KIMI = ProviderRow(
         json_object=True,
         images=True,
         image_media_types=IMAGE_TYPES,
-        image_sources=INLINE,
+        image_sources=INLINE_OR_ID,
         prompt_cache="automatic",
         count_tokens=True,
+        file_uploads=True,
     ),
     # The base is the third generation: always thinking, at level low, high or max, sampling fixed. Models make ids such as
     # `functions.name:0`, which go back verbatim. Images by URL are not fetched. `$schema` in a tool's schema breaks it.
+    # Uploads say what they are for; requests may name images and videos, while text is extracted for clients to fetch and send:
+    # https://platform.kimi.ai/docs/api/files-upload, https://platform.kimi.ai/docs/guide/use-kimi-vision-model (2026-11-20).
     quirks=Quirks(
         thinking="effort",
         thinking_default_on=True,
@@ -50,6 +53,9 @@ KIMI = ProviderRow(
         reasoning_history="provider",
         reasoning_required="reasoning_content",
         count_path="/tokenizers/estimate-token-count",
+        file_purposes=(("image/", "image"), ("video/", "video"), ("", "file-extract")),
+        file_page_size=None,
+        image_file_url="ms://",
         options=("thinking",),
     ),
     rules=(

@@ -8,6 +8,7 @@ from .row import (
     ANY_SOURCE,
     IMAGE_TYPES,
     INLINE,
+    INLINE_OR_ID,
     INLINE_OR_URL,
     LOW_TO_HIGH,
     LOW_TO_MAX,
@@ -23,7 +24,6 @@ _EFFORTS = "https://learn.microsoft.com/en-us/javascript/api/@azure/ai-projects/
 _REASONING = f"{_OPENAI_DOCS}/guides/reasoning"
 _AI_SDK_OPENAI = "https://www.npmjs.com/package/@ai-sdk/openai/v/4.0.118"
 _REASONS = {"system_role": "developer", "stop": False, "thinking": "effort", "thinking_default_on": True}
-_INLINE_OR_ID = ["base64", "file_id"]
 _ALWAYS_REASONS = {"thinking_can_be_off": False, "sampling": "none"}
 
 OPENAI = ProviderRow(
@@ -44,7 +44,7 @@ OPENAI = ProviderRow(
         audio_media_types=WAV_AND_MP3,
         audio_sources=INLINE,
         files=True,
-        file_sources=_INLINE_OR_ID,
+        file_sources=INLINE_OR_ID,
         prompt_cache="automatic",
         file_uploads=True,
     ),
@@ -189,7 +189,7 @@ OPENAI_COMPATIBLE = ProviderRow(
         audio_media_types=WAV_AND_MP3,
         audio_sources=INLINE,
         files=True,
-        file_sources=_INLINE_OR_ID,
+        file_sources=INLINE_OR_ID,
         prompt_cache="automatic",
     ),
     # Others know the older name of the limit (Ollama, llama.cpp and vLLM take no other, or both).

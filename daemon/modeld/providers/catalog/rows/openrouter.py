@@ -5,7 +5,7 @@ from typing import Any
 from modeld_protocol.model import Capabilities
 
 from ...spec import Quirks
-from .row import ALL_EFFORTS, IMAGE_TYPES, INLINE, INLINE_OR_URL, WAV_AND_MP3, ModelRule, ProviderRow
+from .row import ALL_EFFORTS, IMAGE_TYPES, INLINE, INLINE_OR_ID, INLINE_OR_URL, WAV_AND_MP3, ModelRule, ProviderRow
 
 _DOCS = "https://openrouter.ai/docs"
 _CACHING = f"{_DOCS}/guides/features/prompt-caching"
@@ -32,13 +32,16 @@ OPENROUTER = ProviderRow(
         audio_media_types=WAV_AND_MP3,
         audio_sources=INLINE,
         files=True,
-        file_sources=INLINE,
+        file_sources=INLINE_OR_ID,
+        file_uploads=True,
         prompt_cache="automatic",
     ),
     # Without require_parameters a provider that knows no tools or schemas may get the request, and they are dropped in
     # silence. With it `max_completion_tokens` finds no provider at many models, the older name does:
     # https://github.com/openstory-so/openstory/pull/1318 (2026-11-20). Reasoning goes back as the list that came, to the
-    # model that made it, since signatures and ciphertext are its vendor's.
+    # model that made it, since signatures and ciphertext are its vendor's. Uploads have no
+    # purpose, and are named by id in parts of type file: https://openrouter.ai/docs/api/api-reference/files/upload-a-file,
+    # https://pypi.org/project/openrouter/1.3.84/ (2026-11-20).
     quirks=Quirks(
         max_tokens_field="max_tokens",
         body_with_tools={"provider": {"require_parameters": True}},
@@ -52,6 +55,7 @@ OPENROUTER = ProviderRow(
         reasoning_history="provider",
         reasoning_bound_to_model=True,
         reports_cost=True,
+        file_purposes=(),
         options=(
             *("provider", "models", "route", "transforms", "plugins", "session_id", "reasoning", "usage", "cache_control"),
             *("top_k", "top_a", "min_p", "repetition_penalty"),

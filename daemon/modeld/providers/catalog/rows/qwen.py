@@ -5,7 +5,7 @@ from typing import Any
 from modeld_protocol.model import Capabilities, ModelLimits
 
 from ...spec import Quirks
-from .row import ALL_EFFORTS, IMAGE_TYPES, INLINE, INLINE_OR_URL, WAV_AND_MP3, ModelRule, ProviderRow
+from .row import ALL_EFFORTS, BY_ID, IMAGE_TYPES, INLINE, INLINE_OR_URL, WAV_AND_MP3, ModelRule, ProviderRow
 
 _DOCS = "https://www.alibabacloud.com/help/en/model-studio"
 _AI_SDK = "https://www.npmjs.com/package/@ai-sdk/alibaba/v/2.0.58"
@@ -36,10 +36,13 @@ QWEN = ProviderRow(
         image_sources=INLINE_OR_URL,
         audio_media_types=WAV_AND_MP3,
         audio_sources=INLINE,
+        file_sources=BY_ID,
         prompt_cache="explicit",
+        file_uploads=True,
     ),
     # Parallel calls are off unless asked for. Reasoning in the history is dropped but by models that preserve it. The cache
-    # works by itself; markers, which exclude that, are set where a client asks for them.
+    # works by itself; markers, which exclude that, are set where a client asks for them. Uploads are documents whose
+    # text is read out: https://www.alibabacloud.com/help/en/model-studio/openai-file-interface (2026-11-20).
     quirks=Quirks(
         max_tokens_field="max_tokens",
         thinking="budget",
@@ -53,6 +56,9 @@ QWEN = ProviderRow(
         forced_tool_choice_with_thinking=False,
         cache_markers="asked",
         options=("top_k", "repetition_penalty", "preserve_thinking", "enable_search", "search_options"),
+        file_purposes=(("", "file-extract"),),
+        file_page_size=None,
+        file_ids_in_system="fileid://",
     ),
     limits=ModelLimits(min_cache_tokens=1_024),
     rules=(
@@ -118,6 +124,13 @@ QWEN = ProviderRow(
             source=_AI_SDK,
             date="2026-11-20",
             capabilities={"images": False, "image_media_types": [], "tool_result_media": False},
+        ),
+        ModelRule(
+            pattern=r"^qwen-(long|doc)",
+            reason="Reads uploaded documents, which a system message names.",
+            source=f"{_DOCS}/long-context-qwen-long",
+            date="2026-11-20",
+            capabilities={"files": True},
         ),
         ModelRule(
             pattern=r"omni",

@@ -10,6 +10,7 @@ import msgspec
 
 from modeld_protocol.session import ProviderFile
 
+from ...spec import Quirks
 from ..contract import Encoded
 from ..multipart import FileContent, encode_form
 from .reasoning import NO_SAMPLING_VERSION
@@ -42,7 +43,7 @@ _PAGE = msgspec.json.Decoder(_Page)
 class MessagesFiles:
     """See FileWire."""
 
-    def encode_upload(self, file: FileContent) -> Encoded:
+    def encode_upload(self, file: FileContent, quirks: Quirks) -> Encoded:
         """See FileWire."""
         form = encode_form({}, file)
         return Encoded(PATH, form.body, {**_HEADERS, "content-type": form.content_type})
@@ -51,7 +52,7 @@ class MessagesFiles:
         """See FileWire."""
         return decode_json(_FILE, body, None, "a file's description").named(provider)
 
-    def encode_list(self, page: str | None) -> Encoded:
+    def encode_list(self, page: str | None, quirks: Quirks) -> Encoded:
         """See FileWire."""
         more = f"&page={quote(page, safe='')}" if page else ""
         return Encoded(f"{PATH}?limit={_PAGE_SIZE}{more}", b"", _HEADERS, method="GET")

@@ -12,7 +12,7 @@ from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.session import CacheCreateParams, ProviderCache, ProviderFile
 
 from ...failure import ProviderFailure
-from ...spec import ModelSpec
+from ...spec import ModelSpec, Quirks
 from ..contract import Encoded
 from ..multipart import FileContent, encode_related
 from ..notes import Notes
@@ -27,7 +27,7 @@ _FILES_PER_PAGE, _CACHES_PER_PAGE = 100, 1_000
 class GeminiFiles:
     """See FileWire. A file's id is its name (`files/abc`)."""
 
-    def encode_upload(self, file: FileContent) -> Encoded:
+    def encode_upload(self, file: FileContent, quirks: Quirks) -> Encoded:
         """See FileWire."""
         said = msgspec.json.encode({"file": {"displayName": file.filename}})
         whole = encode_related(said, file)
@@ -43,7 +43,7 @@ class GeminiFiles:
             raise ProviderFailure("server_error", "the provider's answer names no file; list the files to see if it is there")
         return found
 
-    def encode_list(self, page: str | None) -> Encoded:
+    def encode_list(self, page: str | None, quirks: Quirks) -> Encoded:
         """See FileWire."""
         return _listed(_FILES, _FILES_PER_PAGE, page)
 

@@ -1,7 +1,8 @@
 """Token counts by the provider, where a relative of the chat wire has an endpoint for them.
 
-`POST <count_path>` with model, messages and tools; the answer is `{"data": {"total_tokens": N}}`.
-https://platform.kimi.ai/docs/api/estimate (2026-11-20)
+`POST <count_path>` with model, messages and tools; the answer is `{"data": {"total_tokens": N}}`, or
+`{"usage": {"total_tokens": N}}`. https://platform.kimi.ai/docs/api/estimate,
+https://docs.z.ai/api-reference/tools/tokenizer (2026-11-20)
 """
 
 from typing import Any, cast
@@ -36,11 +37,11 @@ def decode_count(body: bytes) -> int:
         value: Any = parse_json(body)[0]
     except ValueError:
         raise decode_failure(200, {}, body) from None
-    for _ in range(2):
-        if isinstance(value, dict):
-            found = cast("dict[str, Any]", value)
-            count = whole_number(found.get("total_tokens"))
+    whole = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    for found in (whole, whole.get("data"), whole.get("usage")):
+        if isinstance(found, dict):
+            counts = cast("dict[str, Any]", found)
+            count = whole_number(counts.get("total_tokens", counts.get("prompt_tokens")))
             if count is not None and count >= 0:
                 return count
-            value = found.get("data")
     raise ProviderFailure("server_error", "the provider's token count holds no count; model/estimateTokens counts locally")

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from modeld_protocol.content import (
     AudioBlock,
     FileBlock,
+    FileIdSource,
     ImageBlock,
     JsonBlock,
     Message,
@@ -76,7 +77,7 @@ class _History:
         self._system_anywhere = quirks.mid_conversation_system
         self._tool_id = _verbatim_tool_id if quirks.tool_ids == "verbatim" else wire_tool_id
         self._replays = quirks.reasoning_history == "provider" or quirks.reasoning_required is not None
-        self._image_urls = quirks.image_urls
+        self._quirks = quirks
         self._notes = notes
         self._replay = replay
         self._marked: list[ChatMessage] = []
@@ -136,6 +137,7 @@ class _History:
     def _encode_parts(self, message: Message, number: int, run: _Run) -> None:
         parts: list[Part] = []
         texts: list[str] = []
+        named: list[str] = []
         results = len(run.results)
         for place, block in enumerate(message.blocks()):
             path = f"messages[{number}].content[{place}]"
@@ -143,7 +145,8 @@ class _History:
                 run.results.append(self._encode_result(block, path, run))
             elif isinstance(block, _MEDIA):
                 self._check_media(block, path)
-                parts.append(encode_media(block, path))
+                if not self._named_in_system(block, named):
+                    parts.append(encode_media(block, path, self._quirks))
             elif isinstance(block, TextBlock | RefusalBlock | JsonBlock):
                 text = json_text(block.value) if isinstance(block, JsonBlock) else block.text
                 texts.append(text)
@@ -152,15 +155,25 @@ class _History:
                 raise ProviderFailure("invalid_request", f"{path}: tool_use belongs into an assistant message; move it there")
             else:
                 drop_block(block, path, self._notes)
+        if named:
+            run.others.append(ChatMessage(self._system_role, ",".join(named)))
         if len(texts) == len(parts):
-            if parts or len(run.results) == results:
+            if parts or not (named or len(run.results) > results):
                 run.others.append(ChatMessage("user", BETWEEN.join(texts)))
         else:
             run.others.append(ChatMessage("user", parts))
 
+    def _named_in_system(self, block: ImageBlock | AudioBlock | FileBlock, named: list[str]) -> bool:
+        """Whether the block is a file that this provider wants named in a system message, to which it is added."""
+        prefix, source = self._quirks.file_ids_in_system, block.source
+        if prefix is None or not isinstance(block, FileBlock) or not isinstance(source, FileIdSource):
+            return False
+        named.append(prefix + source.file_id.removeprefix(prefix))
+        return True
+
     def _check_media(self, block: ImageBlock | AudioBlock | FileBlock, path: str) -> None:
         source = block.source
-        if not self._image_urls and isinstance(source, UrlSource) and source.url[:4].lower() == "http":
+        if not self._quirks.image_urls and isinstance(source, UrlSource) and source.url[:4].lower() == "http":
             raise ProviderFailure("capability_mismatch", f"{path}: this provider fetches no URLs; give the image as base64")
         if block.detail is not None and not (isinstance(block, ImageBlock) and block.detail in DETAILS):
             self._notes.add("parameter_ignored", "this detail is unknown to this wire; it was left out", path)
@@ -183,7 +196,7 @@ class _History:
             else:
                 inner = f"{path}.content[{place}]"
                 self._check_media(block, inner)
-                run.attached.append(encode_media(block, inner))
+                run.attached.append(encode_media(block, inner, self._quirks))
                 texts.append(f"[attachment {len(run.attached)} of the next user message]")
                 self._notes.add("content_projected", "tool results are text on this wire; media follow in a user message", inner)
         return BETWEEN.join(texts)

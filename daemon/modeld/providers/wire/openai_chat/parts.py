@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from modeld_protocol.content import AudioBlock, Base64Source, FileBlock, FileIdSource, ImageBlock, MediaBlock, UrlSource
 
 from ...failure import ProviderFailure
+from ...spec import Quirks
 from ..media import parse_data_url, plain_media_type, sniff_media_type
 from ..openai_shared.inline_media import DETAILS, default_filename, inline_data_url, standard_base64
 
@@ -16,18 +17,23 @@ Part = dict[str, Any]
 _AUDIO_FORMATS = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 
 
-def encode_media(block: MediaBlock, path: str) -> Part:
+def encode_media(block: MediaBlock, path: str, quirks: Quirks) -> Part:
     """One media block as a part. Raises ProviderFailure for a source that this wire does not take."""
     if isinstance(block, ImageBlock):
-        return _encode_image(block, path)
+        return _encode_image(block, path, quirks)
     return _encode_audio(block, path) if isinstance(block, AudioBlock) else _encode_file(block, path)
 
 
-def _encode_image(block: ImageBlock, path: str) -> Part:
+def _encode_image(block: ImageBlock, path: str, quirks: Quirks) -> Part:
     source = block.source
     if isinstance(source, FileIdSource):
-        _refuse(path, "this wire takes no images by file id; give the image as base64 or as a URL")
-    url = source.url if isinstance(source, UrlSource) else inline_data_url(block, source, path)
+        if quirks.image_file_part:
+            return {"type": "file", "file_id": source.file_id}
+        if quirks.image_file_url is None:
+            _refuse(path, "this wire takes no images by file id; give the image as base64 or as a URL")
+        url = quirks.image_file_url + source.file_id.removeprefix(quirks.image_file_url)
+    else:
+        url = source.url if isinstance(source, UrlSource) else inline_data_url(block, source, path)
     image = {"url": url}
     if block.detail in DETAILS:
         image["detail"] = block.detail

@@ -1,4 +1,7 @@
-"""Files of the OpenAI wires: `/files`. https://developers.openai.com/api/reference/resources/files (2026-11-20)"""
+"""Files of the OpenAI wires: `/files`. https://developers.openai.com/api/reference/resources/files (2026-11-20)
+
+Relatives have the same addresses; what their forms and pages hold otherwise stands in their rows.
+"""
 
 from typing import Any, cast
 from urllib.parse import quote
@@ -6,22 +9,22 @@ from urllib.parse import quote
 from modeld_protocol.session import ProviderFile
 
 from ...failure import ProviderFailure
+from ...spec import Quirks
 from ..contract import Encoded
 from ..multipart import FileContent, encode_form
 from .errors import decode_failure
 from .loose_json import parse_json, whole_number
 
 PATH = "/files"
-_PAGE_SIZE = 1_000
-_PURPOSE = "user_data"  # what is meant for prompts
 
 
 class OpenAIFiles:
     """See FileWire."""
 
-    def encode_upload(self, file: FileContent) -> Encoded:
+    def encode_upload(self, file: FileContent, quirks: Quirks) -> Encoded:
         """See FileWire."""
-        form = encode_form({"purpose": _PURPOSE}, file)
+        purpose = _purpose_of(file, quirks)
+        form = encode_form({} if purpose is None else {"purpose": purpose}, file)
         return Encoded(PATH, form.body, {"content-type": form.content_type})
 
     def decode_file(self, body: bytes, provider: str) -> ProviderFile:
@@ -31,10 +34,11 @@ class OpenAIFiles:
             raise ProviderFailure("server_error", "the provider's answer names no file; list the files to see if it is there")
         return found
 
-    def encode_list(self, page: str | None) -> Encoded:
+    def encode_list(self, page: str | None, quirks: Quirks) -> Encoded:
         """See FileWire."""
-        after = f"&after={quote(page, safe='')}" if page else ""
-        return Encoded(f"{PATH}?limit={_PAGE_SIZE}{after}", b"", method="GET")
+        size = quirks.file_page_size
+        asked = [*([f"limit={size}"] if size is not None else []), *([f"after={quote(page, safe='')}"] if page else [])]
+        return Encoded(f"{PATH}?{'&'.join(asked)}" if asked else PATH, b"", method="GET")
 
     def decode_list(self, body: bytes, provider: str) -> tuple[list[ProviderFile], str | None]:
         """See FileWire."""
@@ -63,9 +67,16 @@ def _object(body: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+def _purpose_of(file: FileContent, quirks: Quirks) -> str | None:
+    media_type = file.media_type or ""
+    return next((purpose for kind, purpose in quirks.file_purposes if media_type.startswith(kind)), None)
+
+
 def _file(entry: dict[str, Any], provider: str) -> ProviderFile | None:
-    """The provider tells no media type."""
-    id, name = entry.get("id"), entry.get("filename")
+    """Size and media type stand where the provider puts them; most tell no media type."""
+    id, name, media_type = entry.get("id"), entry.get("filename"), entry.get("mime_type")
     if not isinstance(id, str) or not id:
         return None
-    return ProviderFile(id, provider, name if isinstance(name, str) else None, whole_number(entry.get("bytes")))
+    size = whole_number(entry.get("bytes", entry.get("size_bytes")))
+    named = name if isinstance(name, str) else None
+    return ProviderFile(id, provider, named, size, media_type if isinstance(media_type, str) else None)
