@@ -20,7 +20,9 @@ class Capabilities(msgspec.Struct, omit_defaults=False):
     """
 
     streaming: bool = True
+    """Answers can come piece by piece."""
     system_prompt: bool = True
+    """Instructions apart from the conversation."""
     tools: bool = True
     """Tools in the request, and calls and results in the history."""
     parallel_tools: bool = True
@@ -35,6 +37,7 @@ class Capabilities(msgspec.Struct, omit_defaults=False):
     can say that, else in a user message right behind the results, with a mark in the result's text and a `content_projected`
     warning."""
     thinking: bool = False
+    """The model can reason before it answers."""
     thinking_off: bool = True
     """Thinking can be turned off, or there is none. A model that takes the switch and thinks all the same is told about with a
     `parameter_ignored` warning."""
@@ -42,7 +45,9 @@ class Capabilities(msgspec.Struct, omit_defaults=False):
     """A model that thinks does so beside tools too. Where it can't, tools turn thinking off with a warning, or are refused where
     the request insists on thinking."""
     thinking_modes: list[str] = []
+    """The values of `thinking.mode` that hold."""
     efforts: list[str] = []
+    """The levels of effort that the model knows, least first."""
     structured_output: bool = True
     """Answers follow a JSON Schema (`json_schema`)."""
     structured_output_with_tools: bool = True
@@ -50,21 +55,29 @@ class Capabilities(msgspec.Struct, omit_defaults=False):
     json_object: bool = False
     """A mode for any JSON. Most providers want the word JSON in the prompt besides."""
     images: bool = False
+    """Images in the conversation."""
     image_media_types: list[str] = []
+    """The kinds of image that are taken, like image/png."""
     image_sources: list[str] = []
     """How an image may be given: `base64` (also as a `data:` URL), `url`, `file_id`."""
     audio: bool = False
+    """Audio in the conversation."""
     audio_media_types: list[str] = []
+    """The kinds of audio that are taken, like audio/wav."""
     audio_sources: list[str] = []
+    """How audio may be given: `base64`, `url`, `file_id`."""
     files: bool = False
+    """Documents in the conversation."""
     file_media_types: list[str] = []
     """As the others; `text/*` stands for every kind of text."""
     file_sources: list[str] = []
+    """How a document may be given: `base64`, `url`, `file_id`."""
     file_ids: bool = False
     """Some kind of media may be given as the id of an uploaded file; the sources say which."""
     sampling: bool = True
     """`temperature` or `top_p` has an effect, at least while the model doesn't think."""
     stop_sequences: bool = True
+    """Texts at which the model stops."""
     prompt_cache: Literal["none", "automatic", "explicit"] = "none"
     """Prompts are cached by themselves, or up to markers; how much was read from the cache is told in every answer's usage."""
     count_tokens: bool = False
@@ -81,27 +94,39 @@ class ModelLimits(msgspec.Struct):
     """Limits in tokens; null where unknown."""
 
     max_context_tokens: int | None = None
+    """The most that a prompt and its answer may have together."""
     max_output_tokens: int | None = None
+    """The most that an answer may have, its reasoning included."""
     min_cache_tokens: int | None = None
+    """The least that a prompt must have to be cached."""
 
 
 class Pricing(msgspec.Struct):
     """Prices in `currency` per million tokens; null where unknown. `above` holds higher tiers by input size."""
 
     currency: str = "USD"
+    """What the prices are in, as a code of three letters."""
     input: float | None = None
+    """Per million tokens of input that is neither read from a cache nor written to one."""
     output: float | None = None
+    """Per million tokens of output, reasoning included."""
     cache_read: float | None = None
+    """Per million tokens of input that the provider's cache had."""
     cache_write: float | None = None
+    """Per million tokens of input that go into the cache."""
     cache_write_1h: float | None = None
+    """The same for a cache that lasts an hour."""
     version: str | None = None
+    """A name for these prices, told with every cost."""
     above: list["PriceTier"] = []
+    """Higher prices from a size of the input on."""
 
 
 class PriceTier(msgspec.Struct):
     """Prices that hold for a whole request once its input exceeds `input_tokens`."""
 
     input_tokens: int
+    """The size of the input above which these prices hold."""
     input: float | None = None
     output: float | None = None
     cache_read: float | None = None

@@ -4,10 +4,11 @@ from typing import Any
 
 import msgspec
 
-from modeld_protocol.model import Capabilities, ModelLimits, Pricing
+from modeld_protocol.model import Capabilities, ModelLimits, PriceTier, Pricing
 
 from ..credentials.secret import Secret
 from ..limits import DEFAULT_TIMEOUT_S, IDLE_TIMEOUT_S, MAX_CALLS_RUNNING_PER_KEY
+from .field_docs import field_docs
 
 DEFAULT_MAX_RETRIES = 2
 MAX_RETRIES = 10
@@ -169,9 +170,12 @@ _MODEL_SCHEMAS: dict[str, dict[str, Any]] = {
 
 def json_schema(known_types: list[str] | tuple[str, ...] = ()) -> dict[str, Any]:
     """The JSON Schema of models.yaml (2020-12), for editors; `check` finds more than it can say."""
-    _, shapes = msgspec.json.schema_components([Capabilities, ModelLimits, Pricing], ref_template="#/$defs/{name}")
-    for shape in shapes.values():
+    structs = {kind.__name__: kind for kind in (Capabilities, ModelLimits, Pricing, PriceTier)}
+    _, shapes = msgspec.json.schema_components(structs.values(), ref_template="#/$defs/{name}")
+    for title, shape in shapes.items():
         shape["additionalProperties"] = False
+        for name, words in field_docs(structs[title]).items():
+            shape["properties"][name]["description"] = words
     kind = {"enum": list(known_types)} if known_types else _TEXT
     options = {**_described(_OPTION_SCHEMAS, ADAPTER_OPTIONS), "additionalProperties": True}
     adapter = _described({"type": kind, **_ADAPTER_SCHEMAS, "options": options}, ADAPTER_FIELDS)

@@ -39,14 +39,16 @@ _HINTS = {
 
 
 class YamlError(ValueError):
-    """Text that is no YAML, or more of it than is accepted. `index` and `end` in characters."""
+    """Text that is no YAML, or more of it than is accepted. `index` and `end` in characters; `opened` is where the bracket,
+    quote or name begins that the parser was in the middle of, None where that says nothing."""
 
-    def __init__(self, code: str, message: str, index: Index, end: Index | None = None) -> None:
+    def __init__(self, code: str, message: str, index: Index, end: Index | None = None, opened: Index | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.index = index
         self.end = index if end is None else end
+        self.opened = opened
 
 
 class Scalar(msgspec.Struct):
@@ -233,7 +235,9 @@ def _syntax_error(error: Any, text: str) -> YamlError:
         return YamlError("syntax", "not valid YAML: a tab indents this line; use spaces", index, index + 1)
     hint = _HINTS.get(problem)
     context = f" {error.context}" if error.context else ""
-    return YamlError("syntax", f"not valid YAML: {problem}{context}" + (f"; {hint}" if hint else ""), index)
+    inside = error.context_mark is not None and any(word in context for word in ("flow", "quoted", "simple key"))
+    opened = error.context_mark.index if inside else None
+    return YamlError("syntax", f"not valid YAML: {problem}{context}" + (f"; {hint}" if hint else ""), index, opened=opened)
 
 
 def _resolve(text: str) -> bool | int | float | str | None:
