@@ -20,6 +20,7 @@ from .clock import SYSTEM, Clock
 from .config.reload import ConfigSource
 from .credentials.redact import Redactor
 from .ledger.audit import Audit
+from .ledger.journal import Journals
 from .ledger.schema import LEDGER
 from .ledger.store import FILE_NAME, Store
 from .observe.debug import Debug
@@ -87,7 +88,7 @@ class Daemon:
         self.draining = False
         file = options.state_dir / FILE_NAME if options.state_dir else None
         self.store = store or Store.open(file, clock, (LEDGER, SESSIONS))
-        self.audit = Audit(self.store, clock)
+        self.audit = Audit(self.store, clock, Journals(options.state_dir, self.daemon_id) if options.state_dir else None)
         self.watches = _watches(options, environment, self.daemon_id, redactor, clock)
         self.runtime = Runtime(
             source.config,
@@ -153,10 +154,15 @@ class Daemon:
 
     async def serve(self) -> None:
         """Serve until told to stop, then drain."""
-        self.sessions.recover()
         beside = [
             asyncio.create_task(work)
-            for work in (self.runtime.warm_up(), self.source.watch(), self._leave_when_idle(), self.audit.upkeep())
+            for work in (
+                self.sessions.recover(),
+                self.runtime.warm_up(),
+                self.source.watch(),
+                self._leave_when_idle(),
+                self.audit.upkeep(),
+            )
         ]
         try:
             await self._stopping.wait()
@@ -169,6 +175,7 @@ class Daemon:
             await self.runtime.close()
             if self.watches:
                 await self.watches.close()
+            await self.audit.close()
             await self.store.close()
 
     async def _drain(self) -> None:

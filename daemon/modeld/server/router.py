@@ -33,6 +33,9 @@ _MISSING = "Object missing required field `"
 Handler = Callable[[CallContext, Any], Any]
 """`(CallContext, params) -> result`; an `async def` runs in a task of its own, a `def` at once: keep those short."""
 
+Decode = Callable[[bytes], Any]
+"""The params of one message from their bytes; raises msgspec.ValidationError, RecursionError, ValueError."""
+
 Admission = Callable[[], RpcError | None]
 """None lets a new call start, an error refuses it."""
 
@@ -41,7 +44,7 @@ class Route(msgspec.Struct, frozen=True):
     """How one method is served."""
 
     handler: Handler
-    decode: Callable[[bytes], Any]
+    decode: Decode
     is_async: bool
     starts_call: bool
 
@@ -58,13 +61,14 @@ class Router:
         self._requests: dict[str, Route] = {}
         self._notifications: dict[str, Route] = {}
 
-    def add(self, method: str, handler: Handler, params: Any = None) -> None:
-        """Serve `method` with `handler`; a second handler for one method is a defect of the caller (ValueError)."""
+    def add(self, method: str, handler: Handler, params: Any = None, decode: Decode | None = None) -> None:
+        """Serve `method` with `handler`; a second handler for one method is a defect of the caller (ValueError). `decode` reads
+        its params where their type alone doesn't say how."""
         if method in self._requests:
             raise ValueError(f"{method} has a handler already")
         if params is None:
             params = METHODS[method].params if method in METHODS else Any
-        self._requests[method] = _route(handler, params, method in STARTS_CALLS)
+        self._requests[method] = _route(handler, params, method in STARTS_CALLS, decode)
 
     def add_notification(self, method: str, handler: Handler, params: Any = Any) -> None:
         """Call `handler` for each notification `method` that decodes; the others are dropped, as JSON-RPC says."""
@@ -115,5 +119,5 @@ def describe_validation_error(error: msgspec.ValidationError) -> str:
     return f"{what} - at {path}"
 
 
-def _route(handler: Handler, params: Any, starts_call: bool) -> Route:
-    return Route(handler, msgspec.json.Decoder(params).decode, inspect.iscoroutinefunction(handler), starts_call)
+def _route(handler: Handler, params: Any, starts_call: bool, decode: Decode | None = None) -> Route:
+    return Route(handler, decode or msgspec.json.Decoder(params).decode, inspect.iscoroutinefunction(handler), starts_call)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -11,10 +11,12 @@ from modeld_protocol.session import RunningTurn, Session, SessionSnapshot, TurnS
 
 from ..providers.assembler import Assembler
 from ..providers.cache_care import Sent
+from .as_sent import as_they_came
+from .cache_root import Digests
 from .fanout import Journal
 from .history import Addition, Pairing
 from .reasoning import holds_state, made_by
-from .records import SessionRow, Settings, State, describe
+from .records import Loaded, SessionRow, Settings, State, describe
 
 
 class Running(msgspec.Struct):
@@ -26,6 +28,7 @@ class Running(msgspec.Struct):
     model: str
     input: list[Message]
     started_ms: int
+    as_sent: dict[str, bytes] = {}
     task: "asyncio.Task[None] | None" = None
     cancel: Callable[[], bool] | None = None
     ending: bool = False
@@ -43,19 +46,20 @@ class LiveSession:
     """One session, loaded. Its messages change in memory first and are acknowledged after the commit; where that fails, it is
     `stale` until the registry has read again what is stored."""
 
-    def __init__(self, row: SessionRow, messages: list[Message], journal: Journal, size_bytes: int) -> None:
-        self.session_id = row.session_id
-        self.created_ms = row.created_ms
+    def __init__(self, stored: Loaded, journal: Journal) -> None:
+        self.session_id = stored.row.session_id
+        self.created_ms = stored.row.created_ms
         self.journal = journal
         self.taken = False
         self.running: Running | None = None
         self.waiting: deque[Waiting] = deque()
         self.deleted = False
         self.stale = False
-        self.restore(row, messages, size_bytes)
+        self.restore(stored)
 
-    def restore(self, row: SessionRow, messages: list[Message], size_bytes: int) -> None:
+    def restore(self, stored: Loaded) -> None:
         """Become what is stored."""
+        row, messages, size_bytes, self.as_sent = stored
         self.updated_ms = row.updated_ms
         self.settings: Settings = row.settings
         self.state: State = row.state
@@ -66,6 +70,7 @@ class LiveSession:
         self.answered_by: set[tuple[str | None, str | None]] = set()
         self.stale = False
         self.sent: Sent | None = None
+        self.digests: Digests | None = None
         self._note_models(messages)
 
     @property
@@ -78,9 +83,18 @@ class LiveSession:
         """Roughly what it keeps in memory."""
         return 2 * self.size_bytes + self.journal.ring.held_bytes
 
-    def extend(self, messages: Sequence[Message], addition: Addition, size_bytes: int, now_ms: int) -> None:
+    def extend(
+        self,
+        messages: Sequence[Message],
+        addition: Addition,
+        size_bytes: int,
+        now_ms: int,
+        as_sent: Mapping[str, bytes] | None = None,
+    ) -> None:
         """Add messages that were weighed."""
         self.messages.extend(messages)
+        if as_sent:
+            self.as_sent.update(as_sent)
         self.pairing.add(addition)
         self.size_bytes += size_bytes
         self.updated_ms = now_ms
@@ -90,6 +104,10 @@ class LiveSession:
         for message in messages:
             if holds_state(message):
                 self.answered_by.add(made_by(message))
+
+    def history(self) -> list[Message]:
+        """Its messages for clients: each with everything that was sent with it."""
+        return as_they_came(self.messages, self.as_sent)
 
     def describe(self) -> Session:
         """The session as clients see it."""
@@ -117,8 +135,8 @@ class LiveSession:
                 running.turn_id,
                 running.request_id,
                 running.model,
-                list(running.input),
+                as_they_came(running.input, running.as_sent),
                 assembler.so_far() if assembler is not None else [],
                 assembler.message_id if assembler is not None and started else None,
             )
-        return SessionSnapshot(self.describe(), list(self.messages), turn)
+        return SessionSnapshot(self.describe(), self.history(), turn)

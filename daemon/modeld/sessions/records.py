@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from modeld_protocol.session import Session, TurnState
 from .. import __version__
 from ..ledger.schema import Schema
 from ..ledger.store import Statement
+from .cache_root import CacheRoot
 
 SCHEMA = Schema.load("sessions", Path(__file__).with_name("schema.sql"))
 
@@ -39,9 +40,11 @@ class Settings(msgspec.Struct, omit_defaults=True):
 
 
 class State(msgspec.Struct, omit_defaults=True):
-    """What the daemon notes: in how many first messages an adapter's provider has refused its own reasoning."""
+    """What the daemon notes: in how many first messages an adapter's provider has refused its own reasoning, and what is in a
+    provider's cache."""
 
     refused_before: dict[str, int] = {}
+    root: CacheRoot | None = None
 
 
 class SessionRow(NamedTuple):
@@ -54,6 +57,15 @@ class SessionRow(NamedTuple):
     settings: Settings
     state: State
     last_turn: TurnState | None
+
+
+class Loaded(NamedTuple):
+    """A session with its messages, how many bytes these have, and by id the ones that hold more than the canonical form."""
+
+    row: SessionRow
+    messages: list[Message]
+    size_bytes: int
+    as_sent: dict[str, bytes]
 
 
 class TurnRow(NamedTuple):
@@ -75,16 +87,22 @@ _COLUMNS = (
     " t.turn_id, t.status, t.request_id, t.model, t.started_ms, t.ended_ms, t.stop_reason, t.error_class"
 )
 _JOINED = f"SELECT {_COLUMNS} FROM sessions s LEFT JOIN turns t ON t.turn_id = s.last_turn_id"  # noqa: S608 - constants
-_INSERT_MESSAGE = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)"
+_HERE = "s.deleted_ms IS NULL"
+_INSERT_MESSAGE = (
+    "INSERT INTO messages (session_id, position, message_id, turn_id, ir_version, adapter_version, as_sent, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_NOTHING: Mapping[str, bytes] = {}
 
 
 # ---- writing
 
 
-def insert_session(session_id: str, now_ms: int, count: int, settings: Settings, state: State) -> Statement:
-    """A new session."""
-    values = (session_id, now_ms, now_ms, count, None, _encode(settings), _encode(state))
-    return "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", values
+def insert_session(session_id: str, now_ms: int, count: int, size_bytes: int, settings: Settings, state: State) -> Statement:
+    """A new session, whose messages have `size_bytes`."""
+    values = (session_id, now_ms, now_ms, count, size_bytes, _encode(settings), _encode(state))
+    columns = "session_id, created_ms, updated_ms, message_count, size_bytes, settings, state"
+    return f"INSERT INTO sessions ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values  # noqa: S608 - constants
 
 
 def update_session(session_id: str, now_ms: int, settings: Settings) -> Statement:
@@ -92,12 +110,21 @@ def update_session(session_id: str, now_ms: int, settings: Settings) -> Statemen
     return "UPDATE sessions SET updated_ms = ?, settings = ? WHERE session_id = ?", (now_ms, _encode(settings), session_id)
 
 
-def insert_messages(session_id: str, start: int, messages: Iterable[Message], turn_id: str | None = None) -> list[Statement]:
-    """Messages from position `start` on."""
-    return [
-        (_INSERT_MESSAGE, (session_id, position, message.id, turn_id, IR_VERSION, __version__, _encode(message)))
-        for position, message in enumerate(messages, start)
-    ]
+def insert_messages(
+    session_id: str,
+    start: int,
+    messages: Iterable[Message],
+    turn_id: str | None = None,
+    as_sent: Mapping[str, bytes] = _NOTHING,
+) -> list[Statement]:
+    """Messages from position `start` on; by id, `as_sent` has the JSON of those that the canonical form doesn't hold whole."""
+    rows: list[Statement] = []
+    for position, message in enumerate(messages, start):
+        sent = as_sent.get(message.id or "") if as_sent else None
+        body = _encode(message) if sent is None else sent
+        row = (session_id, position, message.id, turn_id, IR_VERSION, __version__, int(sent is not None), body)
+        rows.append((_INSERT_MESSAGE, row))
+    return rows
 
 
 def size_of(statements: Iterable[Statement]) -> int:
@@ -105,21 +132,29 @@ def size_of(statements: Iterable[Statement]) -> int:
     return sum(len(params[-1]) for _, params in statements)
 
 
-def grown(session_id: str, now_ms: int, count: int) -> Statement:
-    """The session has `count` messages now."""
-    return "UPDATE sessions SET updated_ms = ?, message_count = ? WHERE session_id = ?", (now_ms, count, session_id)
+def grown(session_id: str, now_ms: int, count: int, added_bytes: int) -> Statement:
+    """The session has `count` messages now, and `added_bytes` more of them."""
+    sql = "UPDATE sessions SET updated_ms = ?, message_count = ?, size_bytes = size_bytes + ? WHERE session_id = ?"
+    return sql, (now_ms, count, added_bytes, session_id)
 
 
-def copy_messages(source: str, target: str, count: int) -> Statement:
+def copy_messages(source: str, target: str, count: int) -> list[Statement]:
     """The first `count` messages of one session for another, as they were written."""
-    columns = "position, message_id, turn_id, ir_version, adapter_version, body"
+    columns = "position, message_id, turn_id, ir_version, adapter_version, as_sent, body"
     select = f"SELECT ?, {columns} FROM messages WHERE session_id = ? AND position < ?"  # noqa: S608 - constants
-    return f"INSERT INTO messages {select}", (target, source, count)
+    copy = f"INSERT INTO messages (session_id, {columns}) {select}"
+    size = "(SELECT coalesce(sum(length(body)), 0) FROM messages WHERE session_id = ?)"
+    weigh = f"UPDATE sessions SET size_bytes = {size} WHERE session_id = ?"  # noqa: S608 - constants
+    return [(copy, (target, source, count)), (weigh, (target, target))]
 
 
-def delete_session(session_id: str) -> Statement:
-    """The session with its messages and turns."""
-    return "DELETE FROM sessions WHERE session_id = ?", (session_id,)
+def delete_session(session_id: str, now_ms: int, unchanged_since_ms: int | None = None) -> Statement:
+    """The session is gone for everybody; `sweep_some` takes its rows away. With `unchanged_since_ms` only where it is still as
+    it was then."""
+    sql = "UPDATE sessions SET deleted_ms = ? WHERE session_id = ?"
+    if unchanged_since_ms is None:
+        return sql, (now_ms, session_id)
+    return f"{sql} AND updated_ms = ?", (now_ms, session_id, unchanged_since_ms)
 
 
 def begin_turn(turn: TurnRow) -> list[Statement]:
@@ -145,9 +180,11 @@ def note_state(session_id: str, state: State) -> Statement:
     return "UPDATE sessions SET state = ? WHERE session_id = ?", (_encode(state), session_id)
 
 
-def interrupt_turns(now_ms: int) -> Statement:
-    """At start: what the last daemon left running has ended with it."""
-    return "UPDATE turns SET status = 'interrupted', ended_ms = ? WHERE status = 'running'", (now_ms,)
+def interrupt_turns(now_ms: int, running: Sequence[str] = ()) -> Statement:
+    """At start: what the last daemon left running has ended with it. `running` are the turns of this one."""
+    ours = f" AND turn_id NOT IN ({', '.join('?' * len(running))})" if running else ""
+    sql = f"UPDATE turns SET status = 'interrupted', ended_ms = ? WHERE status = 'running'{ours}"  # noqa: S608 - marks
+    return sql, (now_ms, *running)
 
 
 # ---- reading
@@ -159,24 +196,30 @@ def find(session_id: str) -> Callable[[sqlite3.Connection], SessionRow | None]:
     """The query for one session."""
 
     def query(connection: sqlite3.Connection) -> SessionRow | None:
-        row = connection.execute(f"{_JOINED} WHERE s.session_id = ?", (session_id,)).fetchone()
+        row = connection.execute(f"{_JOINED} WHERE s.session_id = ? AND {_HERE}", (session_id,)).fetchone()
         return None if row is None else _session_row(row)
 
     return query
 
 
-def load(session_id: str) -> Callable[[sqlite3.Connection], tuple[SessionRow, list[Message], int] | None]:
-    """The query for one session with its messages and how many bytes these have."""
+def load(session_id: str) -> Callable[[sqlite3.Connection], Loaded | None]:
+    """The query for one session with its messages. It raises ValueError where one of them can't be read."""
 
-    def query(connection: sqlite3.Connection) -> tuple[SessionRow, list[Message], int] | None:
+    def query(connection: sqlite3.Connection) -> Loaded | None:
         row = find(session_id)(connection)
         if row is None:
             return None
         bodies = connection.execute(
-            "SELECT ir_version, body FROM messages WHERE session_id = ? ORDER BY position LIMIT ?",
+            "SELECT ir_version, as_sent, body FROM messages WHERE session_id = ? ORDER BY position LIMIT ?",
             (session_id, row.message_count),
         ).fetchall()
-        return row, [decode_message(version, body) for version, body in bodies], sum(len(body) for _, body in bodies)
+        messages: list[Message] = []
+        as_sent: dict[str, bytes] = {}
+        for version, has_more, body in bodies:
+            messages.append(message := decode_message(version, body))
+            if has_more and message.id is not None:
+                as_sent[message.id] = up_to_date(version, body)
+        return Loaded(row, messages, sum(len(body) for _, _, body in bodies), as_sent)
 
     return query
 
@@ -185,7 +228,7 @@ def page(limit: int, before: tuple[int, str] | None) -> Callable[[sqlite3.Connec
     """The query for sessions, last updated first, from behind `before` (its time and id) on."""
 
     def query(connection: sqlite3.Connection) -> list[SessionRow]:
-        where = "WHERE (s.updated_ms, s.session_id) < (?, ?)" if before else ""
+        where = f"WHERE {_HERE}{' AND (s.updated_ms, s.session_id) < (?, ?)' if before else ''}"
         sql = f"{_JOINED} {where} ORDER BY s.updated_ms DESC, s.session_id DESC LIMIT ?"
         return [_session_row(row) for row in connection.execute(sql, (*(before or ()), limit))]
 
@@ -194,14 +237,19 @@ def page(limit: int, before: tuple[int, str] | None) -> Callable[[sqlite3.Connec
 
 def decode_message(ir_version: int, body: bytes) -> Message:
     """A stored message in today's form. Raises ValueError for one of a newer daemon."""
+    return _decode_message(up_to_date(ir_version, body))
+
+
+def up_to_date(ir_version: int, body: bytes) -> bytes:
+    """The JSON of a stored message in today's form. Raises ValueError for one of a newer daemon."""
     if ir_version == IR_VERSION:
-        return _decode_message(body)
+        return body
     if ir_version > IR_VERSION:
         raise ValueError(f"a message has the form {ir_version} and this daemon knows {IR_VERSION}; update modeld")
     value: dict[str, Any] = msgspec.json.decode(body)
     for version in range(ir_version, IR_VERSION):
         value = MIGRATIONS[version](value)
-    return msgspec.convert(value, Message)
+    return _encode(value)
 
 
 def _session_row(row: tuple[Any, ...]) -> SessionRow:

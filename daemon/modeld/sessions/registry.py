@@ -1,8 +1,9 @@
 """The sessions of the daemon: stored ones by their id, those in use in memory, and everything but turns that is done to them."""
 
 import asyncio
+import sqlite3
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -25,11 +26,14 @@ from modeld_protocol.session import (
     SubscribeResult,
 )
 
-from ..ledger.store import Statement, Store
+from ..ledger.store import RETRY_S, Statement, Store, StoreError
+from ..observe.log import logger
 from ..providers.failure import ProviderFailure
 from ..routing.resolve import resolve
 from ..runtime import Runtime
 from . import records
+from .as_sent import NOTHING, AsSent, by_id
+from .cache_root import forked
 from .fanout import Connection, Journal
 from .forks import count_until, fork_points
 from .history import problems_of, with_ids
@@ -41,6 +45,8 @@ MAX_PAGE = 1_000
 MAX_LOADED = 64  # sessions in memory that nobody uses at the moment
 MAX_LOADED_BYTES = 128 * 1024 * 1024  # of their messages and events
 MAX_WAITING = 64  # in the queue for one session
+
+_log = logger("sessions")
 
 _POLICIES: Mapping[str, tuple[str, ...]] = {
     "concurrent_turns": ("refuse", "queue"),
@@ -59,19 +65,31 @@ class Sessions:
         self.clock = runtime.clock
         self._loaded: OrderedDict[str, LiveSession] = OrderedDict()
         self._loading: dict[str, asyncio.Task[LiveSession]] = {}
+        self._going: set[str] = set()  # being deleted: nobody may load them any more
+        self._stored = 0
         self._cursor = 0  # no session that was forgotten had a higher one
+        self.on_deleted: Callable[[], None] = lambda: None
 
-    def recover(self) -> None:
-        """At start: turns that the last daemon left running are interrupted."""
-        self.store.write_soon(*records.interrupt_turns(self.now_ms()))
+    async def recover(self) -> None:
+        """At start: turns that the last daemon left running are interrupted, as soon as the store can be written."""
+        while True:
+            running = [live.running.turn_id for live in self._loaded.values() if live.running is not None]
+            try:
+                return await self.store.write(*records.interrupt_turns(self.now_ms(), running))
+            except StoreError:
+                await asyncio.sleep(RETRY_S)
 
     def now_ms(self) -> int:
         """Milliseconds since 1970."""
         return int(self.clock.wall() * 1000)
 
     def count(self) -> int:
-        """How many are stored."""
-        return int(self.store.read_now("SELECT COUNT(*) FROM sessions")[0][0])
+        """How many are stored; where the store can't be read, how many were the last time."""
+        try:
+            self._stored = int(self.store.read_now("SELECT COUNT(*) FROM sessions WHERE deleted_ms IS NULL")[0][0])
+        except sqlite3.Error as error:
+            _log.error("sessions can't be counted", reason=str(error))
+        return self._stored
 
     # ---- in and out of memory
 
@@ -88,26 +106,29 @@ class Sessions:
         return await asyncio.shield(loading)
 
     async def _load(self, session_id: str) -> LiveSession:
-        found = await self.store.read(records.load(session_id))
-        if found is None:
-            raise unknown(session_id)
-        row, messages, size_bytes = found
-        return self._keep(row, messages, size_bytes)
-
-    async def _fresh(self, live: LiveSession) -> LiveSession:
-        found = await self.store.read(records.load(live.session_id))
-        if found is None:
-            raise unknown(live.session_id)
-        if live.stale:
-            live.restore(*found)
-        return live
-
-    def _keep(self, row: records.SessionRow, messages: list[Message], size_bytes: int) -> LiveSession:
+        stored = await self._read(session_id)
         soon = asyncio.get_running_loop().call_soon
-        journal = Journal(row.session_id, self.runtime.epoch, self._cursor, soon)
-        live = self._loaded[row.session_id] = LiveSession(row, messages, journal, size_bytes)
+        journal = Journal(session_id, self.runtime.epoch, self._cursor, soon)
+        live = self._loaded[session_id] = LiveSession(stored, journal)
         self.trim()
         return live
+
+    async def _fresh(self, live: LiveSession) -> LiveSession:
+        stored = await self._read(live.session_id)
+        if live.stale:
+            live.restore(stored)
+        return live
+
+    async def _read(self, session_id: str) -> records.Loaded:
+        try:
+            stored = await self.store.read(records.load(session_id))
+        except sqlite3.Error as error:
+            raise StoreError(f"session {session_id} can't be read ({error}); `modeld doctor` tells how the store does") from None
+        except ValueError as error:
+            raise ProviderFailure("other", f"session {session_id} can't be read: {error}") from None
+        if stored is None or session_id in self._going:
+            raise unknown(session_id)
+        return stored
 
     def trim(self) -> None:
         """Forget what nobody uses, the longest unused first, where too much is in memory."""
@@ -130,6 +151,9 @@ class Sessions:
         """Write what was changed in memory. Where that fails, memory is not right any more."""
         try:
             await self.store.write_many(statements)
+        except sqlite3.IntegrityError:
+            live.stale = True
+            raise StoreError("another daemon changed the session at the same time; ask again") from None
         except Exception:
             live.stale = True
             raise
@@ -143,6 +167,8 @@ class Sessions:
 
     async def take(self, live: LiveSession, turn_id: str | None = None) -> None:
         """Become the session's one writer: at once, after those before, or not at all, as its policy says."""
+        if live.deleted:
+            raise unknown(live.session_id)
         if not live.taken and not live.waiting:
             live.taken = True
             return
@@ -223,41 +249,74 @@ class Sessions:
         if running is not None and running.task is not None and running.cancel is not None:
             running.cancel()
             await asyncio.wait((running.task,))
-        await self.commit(live, (records.delete_session(session_id),))
+        self._going.add(session_id)
+        try:
+            await self.commit(live, (records.delete_session(session_id, self.now_ms()),))
+        except Exception:
+            live.deleted = False
+            raise
+        finally:
+            self._going.discard(session_id)
         self.tell(live, "deleted")
         live.journal.close()
         self.forget(live)
+        self.on_deleted()
         return True
+
+    async def expire(self, session_id: str, updated_ms: int) -> bool:
+        """Delete a session that was last changed then; False where somebody uses it, or has changed it since."""
+        live = self._loaded.get(session_id)
+        if session_id in self._loading or (live is not None and (live.pinned or live.pairing.pending)):
+            return False
+        if live is not None:
+            self.forget(live)
+        self._going.add(session_id)
+        try:
+            await self.store.write(*records.delete_session(session_id, self.now_ms(), updated_ms))
+        finally:
+            self._going.discard(session_id)
+        return not self.store.read_now("SELECT 1 FROM sessions WHERE session_id = ? AND deleted_ms IS NULL", (session_id,))
 
     def _check_model(self, model: str | None) -> None:
         if model is not None:
             resolve(self.runtime.snapshot.registry, model, None)
 
-    async def _insert(self, settings: Settings, state: State, messages: list[Message], copied_from: str | None = None) -> Session:
+    async def _insert(
+        self,
+        settings: Settings,
+        state: State,
+        messages: list[Message],
+        as_sent: Mapping[str, bytes] | None = None,
+        copied_from: str | None = None,
+    ) -> Session:
         session_id, now_ms = self.clock.new_id("ses"), self.now_ms()
         if settings.cache_root is None:
             settings.cache_root = session_id
-        statements = [records.insert_session(session_id, now_ms, len(messages), settings, state)]
         if copied_from is not None:
-            statements.append(records.copy_messages(copied_from, session_id, len(messages)))
+            statements = records.copy_messages(copied_from, session_id, len(messages))
         else:
-            statements += records.insert_messages(session_id, 0, messages)
-        await self.store.write_many(statements)
+            statements = records.insert_messages(session_id, 0, messages, as_sent=as_sent or {})
+        size_bytes = records.size_of(statements) if copied_from is None else 0
+        head = records.insert_session(session_id, now_ms, len(messages), size_bytes, settings, state)
+        await self.store.write_many([head, *statements])
         return records.describe(records.SessionRow(session_id, now_ms, now_ms, len(messages), settings, state, None))
 
     # ---- messages
 
-    async def append(self, params: SessionAppendParams) -> list[str]:
-        """Add messages without a call; their ids, given or made, in order."""
+    async def append(self, params: SessionAppendParams, as_sent: AsSent = NOTHING) -> list[str]:
+        """Add messages without a call; their ids, given or made, in order. `as_sent` has what doesn't fit into them."""
         live = await self.open(params.session_id)
         await self.take(live)
         try:
             messages = with_ids(params.messages, self.clock.new_id)
             addition = live.pairing.weigh(messages)
             refuse(addition.problems)
-            statements = records.insert_messages(live.session_id, len(live.messages), messages)
-            live.extend(messages, addition, records.size_of(statements), self.now_ms())
-            await self.commit(live, [*statements, records.grown(live.session_id, live.updated_ms, len(live.messages))])
+            kept = by_id(messages, as_sent)
+            statements = records.insert_messages(live.session_id, len(live.messages), messages, as_sent=kept)
+            size_bytes = records.size_of(statements)
+            live.extend(messages, addition, size_bytes, self.now_ms(), kept)
+            grown = records.grown(live.session_id, live.updated_ms, len(live.messages), size_bytes)
+            await self.commit(live, [*statements, grown])
         finally:
             self.give_back(live)
         self.tell(live, "appended")
@@ -273,8 +332,9 @@ class Sessions:
                 f"session {live.session_id} can't be forked after {params.message_id}; session/forkPoints lists where it can",
             )
         settings = msgspec.structs.replace(live.settings, parent_id=live.session_id)
-        state = State({provider: min(before, count) for provider, before in live.state.refused_before.items()})
-        return await self._insert(settings, state, live.messages[:count], live.session_id)
+        refused = {provider: min(before, count) for provider, before in live.state.refused_before.items()}
+        state = State(refused, forked(live.state.root, count))
+        return await self._insert(settings, state, live.messages[:count], copied_from=live.session_id)
 
     async def fork_points(self, session_id: str) -> ForkPoints:
         """Where it can be forked, and where not and why."""
@@ -283,10 +343,10 @@ class Sessions:
     async def export(self, session_id: str) -> SessionExport:
         """The session as one object."""
         live = await self.open(session_id)
-        return SessionExport(IR_VERSION, live.describe(), list(live.messages), {"refused_before": live.state.refused_before})
+        return SessionExport(IR_VERSION, live.describe(), live.history(), {"refused_before": live.state.refused_before})
 
-    async def import_(self, export: SessionExport) -> Session:
-        """A new session with the messages of an exported one."""
+    async def import_(self, export: SessionExport, as_sent: AsSent = NOTHING) -> Session:
+        """A new session with the messages of an exported one. `as_sent` has what doesn't fit into them."""
         if export.ir_version > IR_VERSION:
             raise ProviderFailure(
                 "invalid_request",
@@ -300,7 +360,8 @@ class Sessions:
             state = msgspec.convert(export.provider_state, State)
         except msgspec.ValidationError:
             state = State()
-        return await self._insert(settings, state, with_ids(export.messages, self.clock.new_id))
+        messages = with_ids(export.messages, self.clock.new_id)
+        return await self._insert(settings, state, messages, by_id(messages, as_sent))
 
     # ---- subscribers
 

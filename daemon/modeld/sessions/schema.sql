@@ -35,3 +35,10 @@ CREATE TABLE turns (
 ) WITHOUT ROWID;
 CREATE INDEX turns_by_session ON turns (session_id);
 CREATE INDEX turns_running ON turns (turn_id) WHERE status = 'running';
+
+-- version 2
+ALTER TABLE sessions ADD COLUMN deleted_ms INTEGER;                     -- gone for everybody; its rows go a few at a time
+ALTER TABLE sessions ADD COLUMN size_bytes INTEGER NOT NULL DEFAULT 0;  -- of the bodies of its messages
+UPDATE sessions SET size_bytes = (SELECT coalesce(sum(length(body)), 0) FROM messages m WHERE m.session_id = sessions.session_id);
+CREATE INDEX sessions_deleted ON sessions (session_id) WHERE deleted_ms IS NOT NULL;
+ALTER TABLE messages ADD COLUMN as_sent INTEGER NOT NULL DEFAULT 0;     -- 1 where the body has fields that the form doesn't know

@@ -13,7 +13,7 @@ import msgspec
 
 from modeld_protocol.content import Block, Message
 from modeld_protocol.errors import ErrorData
-from modeld_protocol.events import Event, TraceEvent
+from modeld_protocol.events import CachePrefixChanged, Event, TraceEvent
 from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
 from modeld_protocol.session import HandoffReport, TurnCancelParams, TurnResult, TurnStartParams, TurnState, TurnStatus
@@ -27,6 +27,8 @@ from ..providers.failure import ProviderFailure
 from ..providers.spec import ModelSpec
 from ..routing.resolve import resolve
 from . import records
+from .as_sent import as_sent_of, by_id
+from .cache_root import Projected, digests_of, restored, root_of
 from .fanout import Connection, Encode, Journal
 from .handoff import last_model, report
 from .history import closing_message, kept_of_partial, with_ids
@@ -102,6 +104,7 @@ class Turn:
         self.consumer = _TurnConsumer(live.journal, running)
         self.warnings: list[Warning] = []
         self.refused_before: int | None = None
+        self.projected = Projected(0, 0, as_text=False)
         self.before = last_model(live.messages)
         self.call: Call | None = None
         self.result: TurnResult | None = None
@@ -223,6 +226,7 @@ class Turns:
         """Check everything that can be known before a call. Raises ProviderFailure; nothing has changed then."""
         given = [Message("user", params.input)] if isinstance(params.input, str) else params.input
         messages = with_ids(given, self._sessions.clock.new_id)
+        kept = by_id(messages, as_sent_of(params))
         if not messages and not live.messages:
             raise ProviderFailure("invalid_request", "input is empty, and so is the session; give a text or messages")
         addition = live.pairing.weigh(messages)
@@ -240,7 +244,7 @@ class Turns:
         model = params.model or live.settings.model
         spec = resolve(self._runtime.snapshot.registry, model, None)
         request_id = params.request_id or self._sessions.clock.new_id("req")
-        running = Running(turn_id, request_id, spec.id, messages, self._sessions.now_ms())
+        running = Running(turn_id, request_id, spec.id, messages, self._sessions.now_ms(), kept)
         turn = Turn(live, params, starter, running)
         turn.warnings += warnings
         self._call(turn, spec, live.state.refused_before.get(spec.provider, 0))
@@ -251,6 +255,7 @@ class Turns:
         live, params, settings = turn.live, turn.params, turn.live.settings
         sent = self._projected(live, spec, [*live.messages, *turn.running.input], refused_before)
         turn.warnings += sent.warnings
+        turn.projected = Projected(len(live.messages) + len(turn.running.input), refused_before, _as_text(live))
         cache = params.cache
         if cache is not None and cache.key is None and cache.mode != "off":
             cache = msgspec.structs.replace(cache, key=settings.cache_root)
@@ -291,10 +296,9 @@ class Turns:
     def _projected(live: LiveSession, spec: ModelSpec, messages: list[Message] | str, refused_before: int = 0) -> Projection:
         """The history as the model is to see it; as it is, where nobody else has answered in it."""
         assert not isinstance(messages, str)
-        as_text = live.settings.policy.get("foreign_reasoning") == "text"
         if not refused_before and live.answered_by <= {(spec.provider, spec.id)}:
             return Projection(messages, [])
-        return project(messages, spec, as_text=as_text, refused_before=refused_before)
+        return project(messages, spec, as_text=_as_text(live), refused_before=refused_before)
 
     # ---- while it runs
 
@@ -388,12 +392,15 @@ class Turns:
         live.last_turn = state
         statements: list[Statement] = []
         answer: Message | None = None
+        noted = response is not None and self._cache_care(turn, response)
         if response is not None or content:
             assert model is not None
             answer = _answer_message(turn, content, model, stop)
             statements = self._take_in(turn, answer, now_ms)
         if turn.refused_before is not None and model is not None and response is not None:
             live.state.refused_before[model.provider] = len(live.messages) - 1
+            noted = True
+        if noted:
             statements.append(records.note_state(live.session_id, live.state))
         statements.append(records.end_turn(state, now_ms, kept=answer is not None))
         try:
@@ -412,12 +419,14 @@ class Turns:
         live = turn.live
         start = len(live.messages)
         messages = [*turn.running.input, answer]
-        statements = records.insert_messages(live.session_id, start, messages, turn.running.turn_id)
-        live.extend(messages, live.pairing.weigh(messages), records.size_of(statements), now_ms)
-        return [*statements, records.grown(live.session_id, now_ms, len(live.messages))]
+        kept = turn.running.as_sent
+        statements = records.insert_messages(live.session_id, start, messages, turn.running.turn_id, kept)
+        size_bytes = records.size_of(statements)
+        live.extend(messages, live.pairing.weigh(messages), size_bytes, now_ms, kept)
+        return [*statements, records.grown(live.session_id, now_ms, len(live.messages), size_bytes)]
 
     def _result(self, turn: Turn, answer: Message, response: CanonicalResponse) -> TurnResult:
-        warnings = [*turn.warnings, *response.warnings, *self._cache_care(turn, response)]
+        warnings = [*turn.warnings, *response.warnings]
         return TurnResult(
             turn.running.turn_id,
             answer,
@@ -430,15 +439,26 @@ class Turns:
             response.model,
         )
 
-    def _cache_care(self, turn: Turn, response: CanonicalResponse) -> list[Warning]:
-        """What a broken prefix cost, as far as the provider tells; what was sent is remembered for the next turn."""
+    def _cache_care(self, turn: Turn, response: CanonicalResponse) -> bool:
+        """Tell what a broken prefix cost, as far as the provider tells; what was sent is remembered for the next turn, for forks
+        and for the next daemon. False where there is nothing to remember."""
         call, live = turn.call, turn.live
         if call is None or response.usage.estimated:
-            return []
-        before, spec = live.sent, call.spec
-        live.sent = sent_of(call.request, spec.id, response.usage, self._sessions.clock.monotonic())
-        lost = lost_prefix(before, live.sent, spec.pricing)
-        return [] if lost is None else [lost]
+            return False
+        spec, now_s, now_ms = call.spec, self._sessions.clock.monotonic(), self._sessions.now_ms()
+        before, root = live.sent, live.state.root
+        if before is None and root is not None:
+            specs = self._runtime.snapshot.registry.specs
+            before = restored(root, live.messages, specs.get(root.model), now_ms, now_s)
+        live.sent = sent = sent_of(call.request, spec.id, response.usage, now_s)
+        if live.digests is None or not live.digests.fit(sent):
+            live.digests = digests_of(sent)
+        how = turn.projected if spec.id == turn.running.model else turn.projected._replace(refused_before=0)
+        live.state.root = root_of(sent, how, root, live.digests.digests, now_ms)
+        if (lost := lost_prefix(before, sent, spec.pricing)) is not None:
+            turn.warnings.append(lost)
+            call.trace(_lost_event(turn, call, lost))
+        return True
 
     def _handoff(self, turn: Turn, warnings: list[Warning]) -> HandoffReport | None:
         """What the switch meant, where another model gave the answer before."""
@@ -463,6 +483,24 @@ class Turns:
         turn.consumer.call = running.assembler = running.task = running.cancel = None
         self._sessions.give_back(live)
         self._sessions.trim()
+
+
+def _as_text(live: LiveSession) -> bool:
+    return live.settings.policy.get("foreign_reasoning") == "text"
+
+
+def _lost_event(turn: Turn, call: Call, lost: Warning) -> CachePrefixChanged:
+    spec, detail = call.spec, lost.detail or {}
+    return CachePrefixChanged(
+        call.request_id,
+        spec.provider,
+        spec.id,
+        0,
+        **detail,
+        path=lost.path,
+        session_id=turn.live.session_id,
+        turn_id=turn.running.turn_id,
+    )
 
 
 def _kept(turn: Turn) -> list[Block]:

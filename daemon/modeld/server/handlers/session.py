@@ -28,6 +28,7 @@ from modeld_protocol.session import (
 
 from ...ledger.store import StoreError
 from ...providers.failure import ProviderFailure
+from ...sessions.as_sent import as_sent_of, decode_append, decode_export
 from ...sessions.history import pending_problems
 from ...sessions.registry import Sessions
 from ...sessions.turn import Turns
@@ -62,10 +63,11 @@ class SessionHandlers:
 
     def register(self, router: Router) -> None:
         """Add every method to the router."""
-        for name in ("create", "get", "list", "update", "delete", "append", "fork", "validate", "export", "subscribe"):
+        for name in ("create", "get", "list", "update", "delete", "fork", "validate", "export", "subscribe"):
             router.add(f"session/{name}", getattr(self, name))
         router.add("session/forkPoints", self.fork_points)
-        router.add("session/import", self.import_)
+        router.add("session/append", self.append, decode=decode_append)
+        router.add("session/import", self.import_, decode=decode_export)
         router.add("session/unsubscribe", self.unsubscribe)
 
     @failing
@@ -77,7 +79,7 @@ class SessionHandlers:
     async def get(self, context: CallContext, params: SessionRef) -> SessionGetResult:
         """A session and its messages."""
         live = await self._sessions.open(params.session_id)
-        return SessionGetResult(live.describe(), live.messages)
+        return SessionGetResult(live.describe(), live.history())
 
     @failing
     async def list(self, context: CallContext, params: SessionListParams) -> SessionListResult:
@@ -97,7 +99,7 @@ class SessionHandlers:
     @failing
     async def append(self, context: CallContext, params: SessionAppendParams) -> SessionAppendResult:
         """Add messages without a call."""
-        return SessionAppendResult(await self._sessions.append(params))
+        return SessionAppendResult(await self._sessions.append(params, as_sent_of(params)))
 
     @failing
     async def fork(self, context: CallContext, params: SessionForkParams) -> SessionResult:
@@ -130,7 +132,7 @@ class SessionHandlers:
     @failing
     async def import_(self, context: CallContext, params: SessionExport) -> SessionResult:
         """A new session from an exported one."""
-        return SessionResult(await self._sessions.import_(params))
+        return SessionResult(await self._sessions.import_(params, as_sent_of(params)))
 
     @failing
     async def subscribe(self, context: CallContext, params: SubscribeParams) -> SubscribeResult:

@@ -15,6 +15,7 @@ from modeld_protocol.session import (
 )
 
 from ...runtime import Runtime
+from ...sessions.as_sent import decode_turn_start
 from ...sessions.turn import Starter, TurnCancelled, Turns
 from ..errors import RpcError
 from ..requests import CallContext
@@ -55,7 +56,7 @@ class TurnHandlers:
 
     def register(self, router: Router) -> None:
         """Add every method to the router."""
-        router.add("turn/start", self.start)
+        router.add("turn/start", self.start, decode=decode_turn_start)
         router.add("turn/cancel", self.cancel)
         router.add("handoff/preview", self.preview)
 
