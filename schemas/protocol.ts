@@ -64,6 +64,28 @@ export interface CacheListResult {
   caches: Array<ProviderCache>;
 }
 
+/**
+ * A turn's request did not begin as the session's last one, or its provider had the beginning no longer: `tokens` were not
+ * read from the cache, which cost so much more (null where a price is unknown). `part` is the first that differs: `model`,
+ * `parameters`, `tools`, `system`, `message` (`message` is its number), or `expired` or `evicted` where nothing does. `path` is
+ * that part in the request.
+ */
+export interface CachePrefixChanged {
+  type: "llm.cache_prefix_changed";
+  request_id: string;
+  provider: string;
+  model: string;
+  retry_count: number;
+  part?: string;
+  tokens?: number;
+  cost?: number | null;
+  currency?: string | null;
+  message?: number | null;
+  path?: string | null;
+  session_id?: string | null;
+  turn_id?: string | null;
+}
+
 /** An attempt brought a whole answer. */
 export interface CallCompleted {
   type: "llm.call_completed";
@@ -1013,7 +1035,7 @@ export interface ToolUseStart {
   group?: string | null;
 }
 
-export type TraceEvent = CallStarted | CallWaiting | CallFallback | CallCompleted | CallFailed | AvailabilityChanged;
+export type TraceEvent = CallStarted | CallWaiting | CallFallback | CachePrefixChanged | CallCompleted | CallFailed | AvailabilityChanged;
 
 /** The running turn of a session, or exactly this one. */
 export interface TurnCancelParams {

@@ -125,6 +125,22 @@ class CallFallback(_TraceEvent, tag="llm.call_fallback"):
     why: str = ""
 
 
+class CachePrefixChanged(_TraceEvent, tag="llm.cache_prefix_changed"):
+    """A turn's request did not begin as the session's last one, or its provider had the beginning no longer: `tokens` were not
+    read from the cache, which cost so much more (null where a price is unknown). `part` is the first that differs: `model`,
+    `parameters`, `tools`, `system`, `message` (`message` is its number), or `expired` or `evicted` where nothing does. `path` is
+    that part in the request."""
+
+    part: str = ""
+    tokens: int = 0
+    cost: float | None = None
+    currency: str | None = None
+    message: int | None = None
+    path: str | None = None
+    session_id: str | None = None
+    turn_id: str | None = None
+
+
 class CallCompleted(_TraceEvent, tag="llm.call_completed"):
     """An attempt brought a whole answer."""
 
@@ -152,4 +168,4 @@ class AvailabilityChanged(msgspec.Struct, tag_field="type", tag="availability.ch
     reason: str | None = None
 
 
-TraceEvent = CallStarted | CallWaiting | CallFallback | CallCompleted | CallFailed | AvailabilityChanged
+TraceEvent = CallStarted | CallWaiting | CallFallback | CachePrefixChanged | CallCompleted | CallFailed | AvailabilityChanged

@@ -1,6 +1,6 @@
 """What the log says of calls: ids, names, classes, counts and times, each line with whose call it is."""
 
-from modeld_protocol.events import CallCompleted, CallFailed, CallFallback, CallStarted, TraceEvent
+from modeld_protocol.events import CachePrefixChanged, CallCompleted, CallFailed, CallFallback, CallStarted, TraceEvent
 
 from .debug import Debug
 from .log import logger
@@ -30,6 +30,10 @@ class CallLog:
         elif isinstance(event, CallFallback):
             _log.info("another model is asked", **self._named(event), fallback_model=event.fallback_model, why=event.why)
 
+        elif isinstance(event, CachePrefixChanged) and self._debug.cache:
+            lost = {"part": event.part, "message_index": event.message, "tokens": event.tokens, "cost": event.cost}
+            _log.warning("cached prefix lost", **self._named(event), **lost)
+
     def _failed(self, event: CallFailed) -> None:
         if event.will_retry and not self._debug.retries:
             return
@@ -37,7 +41,7 @@ class CallLog:
         status, will_retry = event.provider_status, event.will_retry
         say("call failed", **self._named(event), error_class=event.error_class, status=status, will_retry=will_retry)
 
-    def _named(self, event: CallStarted | CallCompleted | CallFailed | CallFallback) -> dict[str, object]:
+    def _named(self, event: CallStarted | CallCompleted | CallFailed | CallFallback | CachePrefixChanged) -> dict[str, object]:
         fields: dict[str, object] = {
             "request_id": event.request_id,
             **self._whose,

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from modeld_protocol.content import Message
 from modeld_protocol.model import Pricing
-from modeld_protocol.request import CanonicalRequest, Tool
+from modeld_protocol.request import CanonicalRequest
 from modeld_protocol.usage import Usage, Warning
 
 from ..ledger.pricing import cost_of
@@ -20,12 +20,13 @@ _TTL_S = {"5m": 300.0, "1h": 3_600.0, None: 300.0}
 
 
 class Sent(NamedTuple):
-    """The prefix of a request that was answered, how much of it was in a cache then, and when (monotonic seconds)."""
+    """The prefix of a request that was answered, how much of it was in a cache then, and when (monotonic seconds). Parameters,
+    tools and system prompt are whatever compares as they do."""
 
     model: str
-    parameters: tuple[Any, ...]
-    tools: list[Tool]
-    system: str | None
+    parameters: Any
+    tools: Any
+    system: Any
     messages: tuple[Message, ...]
     read_tokens: int
     written_tokens: int
