@@ -5,9 +5,9 @@ import { EXTENSION, MODELD, cleanUp, makePlace, startBrowser, startServer, start
 
 const TIMEOUT_MS = 180_000;
 const started = Date.now();
-const suites = path.join(EXTENSION, 'out/test/suite/index.js');
+const suites = path.join(EXTENSION, 'dist/test/index.js');
 if (!fs.existsSync(suites)) {
-  console.error(`${suites} isn't there: run npm run build:test first (make test-vscode does).`);
+  console.error(`${suites} isn't there: run npm run build:tests first (make test-vscode does).`);
   process.exit(2);
 }
 const place = makePlace();

@@ -1,0 +1,134 @@
+// The session tree: every session of the daemon, those of other clients too, while they change.
+import * as vscode from 'vscode';
+import type { Connection } from '../../connection';
+import type { Session } from '../../protocol';
+import { arrange, describeSession, titleOf, type Tree } from './present';
+
+const PAGE = 50;
+const POLL_MS = 1_500; // only while the view can be seen; the daemon tells of a session to its subscribers alone
+
+export type Node = { session: Session } | 'more';
+
+export class SessionTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<undefined>();
+  readonly onDidChangeTreeData = this.changed.event;
+  private readonly disposables: vscode.Disposable[] = [this.changed];
+  private sessions: Session[] = [];
+  private tree: Tree = { roots: [], children: new Map() };
+  private more = false;
+  private limit = PAGE;
+  private signature = '';
+  private timer: NodeJS.Timeout | undefined;
+  private reading: Promise<void> | undefined;
+  private readAgain = false;
+  readonly view: vscode.TreeView<Node>;
+
+  constructor(private readonly connection: Connection) {
+    this.view = vscode.window.createTreeView('modeld.sessions', { treeDataProvider: this, showCollapseAll: false });
+    this.disposables.push(
+      this.view,
+      this.view.onDidChangeVisibility(() => this.refresh()),
+      connection.onDidChangeState(() => this.refresh()),
+      connection.onNotification('session/changed', () => this.refresh()),
+    );
+    this.refresh();
+  }
+
+  /** Reads now, and from then on in turn while the view can be seen. */
+  refresh(): void {
+    clearTimeout(this.timer);
+    if (!this.view.visible) return;
+    if (this.connection.state !== 'ready') {
+      this.show([], false);
+      return;
+    }
+    if (this.reading) {
+      this.readAgain = true;
+      return;
+    }
+    this.reading = this.read().finally(() => {
+      this.reading = undefined;
+      if (this.readAgain) {
+        this.readAgain = false;
+        this.refresh();
+      } else {
+        this.timer = setTimeout(() => this.refresh(), POLL_MS);
+      }
+    });
+  }
+
+  showMore(): void {
+    this.limit += PAGE;
+    this.refresh();
+  }
+
+  find(sessionId: string): Session | undefined {
+    return this.sessions.find((session) => session.session_id === sessionId);
+  }
+
+  private async read(): Promise<void> {
+    try {
+      const page = await this.connection.request('session/list', { limit: Math.min(this.limit, 1_000) });
+      this.view.message = undefined;
+      this.show(page.sessions, Boolean(page.next_cursor));
+    } catch (error) {
+      this.view.message = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  private show(sessions: Session[], more: boolean): void {
+    const minute = Math.floor(Date.now() / 60_000); // ages are shown in minutes
+    const signature = JSON.stringify([minute, more, sessions]);
+    if (signature === this.signature) return;
+    this.signature = signature;
+    this.sessions = sessions;
+    this.more = more;
+    this.tree = arrange(sessions);
+    const running = sessions.filter((session) => session.running_turn_id).length;
+    this.view.badge = running ? { value: running, tooltip: running === 1 ? '1 answer is being given' : `${running} answers are being given` } : undefined;
+    void vscode.commands.executeCommand('setContext', 'modeld.hasSessions', sessions.length > 0);
+    this.changed.fire(undefined);
+  }
+
+  getChildren(node?: Node): Node[] {
+    if (node === 'more') return [];
+    const sessions = node ? (this.tree.children.get(node.session.session_id) ?? []) : this.tree.roots;
+    const nodes: Node[] = sessions.map((session) => ({ session }));
+    return !node && this.more ? [...nodes, 'more'] : nodes;
+  }
+
+  getTreeItem(node: Node): vscode.TreeItem {
+    if (node === 'more') {
+      const item = new vscode.TreeItem('Show more sessions');
+      item.id = 'more';
+      item.command = { command: 'modeld.sessions.more', title: 'Show more sessions' };
+      return item;
+    }
+    const { session } = node;
+    const forks = this.tree.children.has(session.session_id);
+    const item = new vscode.TreeItem(
+      titleOf(session),
+      forks ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.None,
+    );
+    const description = describeSession(session, Date.now());
+    item.id = session.session_id;
+    item.description = description;
+    item.tooltip = `${titleOf(session)}\n${description}\n${session.session_id}`;
+    item.iconPath = new vscode.ThemeIcon(iconOf(session));
+    item.contextValue = session.running_turn_id ? 'session.running' : 'session.idle';
+    item.accessibilityInformation = { label: `${titleOf(session)}, ${description}` };
+    item.command = { command: 'modeld.session.open', title: 'Open session', arguments: [{ session_id: session.session_id }] };
+    return item;
+  }
+
+  dispose(): void {
+    clearTimeout(this.timer);
+    for (const disposable of this.disposables) disposable.dispose();
+  }
+}
+
+function iconOf(session: Session): string {
+  if (session.running_turn_id) return 'loading~spin';
+  if (session.last_turn?.status === 'failed' || session.last_turn?.status === 'interrupted') return 'warning';
+  return session.parent_id ? 'repo-forked' : 'comment';
+}
