@@ -43,6 +43,7 @@ from .server.stream_encoder import StreamEncoder
 from .sessions.fanout import Encode
 from .sessions.records import SCHEMA as SESSIONS
 from .sessions.registry import Sessions
+from .sessions.retention import Retention
 from .sessions.turn import Turns
 from .upstream.contract import Transport
 
@@ -107,6 +108,8 @@ class Daemon:
         self.runtime.on_availability = self._announce_availability
         self.sessions = Sessions(self.store, self.runtime)
         self.turns = Turns(self.sessions, _encoder)
+        self.retention = Retention(self.sessions, self.store)
+        self.retention.follow(source.config.retention)
         self.router = Router(self._admission)
         self.identity = DaemonIdentity(self.daemon_id, self.runtime.epoch, __version__)
         self.listener = Listener(self.router, self.identity, clock=clock, on_change=self._note_clients)
@@ -129,6 +132,7 @@ class Daemon:
         """A config was read: put it in force if it is good, and tell every client either way."""
         if change.applied and self.runtime.snapshot.version != change.version:
             self.runtime.apply(self.source.config, change.version)
+            self.retention.follow(self.source.config.retention)
         (_log.info if change.applied else _log.warning)(f"config: {words}", version=change.version)
         self._broadcast("config/changed", change)
 
@@ -162,6 +166,7 @@ class Daemon:
                 self.source.watch(),
                 self._leave_when_idle(),
                 self.audit.upkeep(),
+                self.retention.run(),
             )
         ]
         try:

@@ -8,7 +8,9 @@ from .schema import BUDGET_FIELDS, BUDGET_SCOPES, RETENTION_FIELDS, BudgetConfig
 
 _read_amount = number_reader("an amount of 0 or more", lambda value: value >= 0 and math.isfinite(value))
 _read_days = number_reader("a whole number of days above 0", lambda value: 0 < value < 100_000, whole=True)
+_read_many = number_reader("a whole number above 0", lambda value: 0 < value < 1_000_000_000, whole=True)
 _BUDGET_READERS = {**dict.fromkeys(BUDGET_FIELDS, _read_amount), "currency": read_text}
+_RETENTION_READERS = {name: _read_days if name.endswith("_days") else _read_many for name in RETENTION_FIELDS}
 
 
 def check_budgets(report: Report, field: Field) -> dict[str, BudgetConfig]:
@@ -19,7 +21,7 @@ def check_budgets(report: Report, field: Field) -> dict[str, BudgetConfig]:
 
 def check_retention(report: Report, field: Field) -> RetentionConfig:
     """What is kept for how long."""
-    found = read_fields(report, field.node, "retention", dict.fromkeys(RETENTION_FIELDS, _read_days))
+    found = read_fields(report, field.node, "retention", _RETENTION_READERS)
     return RetentionConfig(**found.values)
 
 

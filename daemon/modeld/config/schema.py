@@ -21,6 +21,12 @@ TOP_FIELDS: dict[str, str] = {
     "default_model": "The model of a request that names none: an id or an alias.",
     "budgets": "The most that may be spent in a day (day), by each client in a day (client), and by each session (session).",
     "retention": "How long the daemon keeps what it stores; for ever where nothing is said.",
+    "clients": "Who may spend through which client, by the client's id; everyone where nothing is said.",
+}
+
+CLIENT_FIELDS: dict[str, str] = {
+    "allow": "The programs inside this client (an editor's extensions, `publisher.name` or `publisher.*`) that may call models;"
+    " the client's own calls need no entry.",
 }
 
 BUDGET_FIELDS: dict[str, str] = {
@@ -31,6 +37,9 @@ BUDGET_FIELDS: dict[str, str] = {
 
 RETENTION_FIELDS: dict[str, str] = {
     "calls_days": "Days after which the ledger forgets a call.",
+    "sessions_days": "Days without a change after which a session is deleted; never while it runs or a tool call waits.",
+    "sessions_count": "How many sessions are kept: beyond it the ones that were not changed for the longest time are deleted.",
+    "sessions_mib": "How many MiB the messages of all sessions may have: beyond it the longest unchanged ones are deleted.",
 }
 
 ADAPTER_FIELDS: dict[str, str] = {
@@ -114,9 +123,18 @@ class BudgetConfig(msgspec.Struct, frozen=True):
 
 
 class RetentionConfig(msgspec.Struct, frozen=True):
-    """`retention`; None keeps for ever."""
+    """`retention`; None sets no bound: unless a user asks for it nothing is ever forgotten."""
 
     calls_days: int | None = None
+    sessions_days: int | None = None
+    sessions_count: int | None = None
+    sessions_mib: int | None = None
+
+
+class ClientConfig(msgspec.Struct, frozen=True):
+    """One entry of `clients`; names are in lower case. None allows everyone."""
+
+    allow: tuple[str, ...] | None = None
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -129,6 +147,7 @@ class Config(msgspec.Struct, frozen=True):
     models_given: bool = True
     budgets: dict[str, BudgetConfig] = {}
     retention: RetentionConfig = RetentionConfig()
+    clients: dict[str, ClientConfig] = {}
 
 
 _TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
@@ -198,7 +217,13 @@ def json_schema(known_types: list[str] | tuple[str, ...] = ()) -> dict[str, Any]
                 },
                 "default_model": {"type": ["string", "null"]},
                 "budgets": _budgets_schema(),
-                "retention": _described({"calls_days": {"type": ["integer", "null"], "minimum": 1}}, RETENTION_FIELDS),
+                "retention": _described(
+                    {name: {"type": ["integer", "null"], "minimum": 1} for name in RETENTION_FIELDS}, RETENTION_FIELDS
+                ),
+                "clients": {
+                    "type": ["object", "null"],
+                    "additionalProperties": _described({"allow": {"type": ["array", "null"], "items": _TEXT}}, CLIENT_FIELDS),
+                },
             },
             TOP_FIELDS,
         ),

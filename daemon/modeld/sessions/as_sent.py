@@ -101,7 +101,7 @@ def as_they_came(messages: Sequence[Message], kept: Mapping[str, bytes]) -> list
     """The messages for the encoder: some are JSON that is there already."""
     if not kept:
         return list(messages)
-    told: list[Any] = [msgspec.Raw(kept[one.id]) if one.id in kept else one for one in messages]
+    told: list[Any] = [msgspec.Raw(kept[one.id]) if one.id is not None and one.id in kept else one for one in messages]
     return told
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from modeld_protocol import IR_VERSION
-from modeld_protocol.content import Message
+from modeld_protocol.content import Message, ToolResultBlock, ToolUseBlock
 from modeld_protocol.request import Tool
 from modeld_protocol.session import Session, TurnState
 
@@ -17,6 +17,7 @@ from .. import __version__
 from ..ledger.schema import Schema
 from ..ledger.store import Statement
 from .cache_root import CacheRoot
+from .tool_ids import key_of
 
 SCHEMA = Schema.load("sessions", Path(__file__).with_name("schema.sql"))
 
@@ -238,6 +239,18 @@ def page(limit: int, before: tuple[int, str] | None) -> Callable[[sqlite3.Connec
 def decode_message(ir_version: int, body: bytes) -> Message:
     """A stored message in today's form. Raises ValueError for one of a newer daemon."""
     return _decode_message(up_to_date(ir_version, body))
+
+
+def holds_pending_calls(newest_first: Iterable[Message]) -> bool:
+    """Whether a history ends in tool calls that wait for results. Reads back to the last answer, and no further: before it
+    every call has its result."""
+    answered: set[str] = set()
+    for message in newest_first:
+        blocks = message.blocks()
+        answered |= {key_of(block.tool_use_id) for block in blocks if isinstance(block, ToolResultBlock)}
+        if message.role == "assistant":
+            return any(isinstance(block, ToolUseBlock) and key_of(block.id) not in answered for block in blocks)
+    return False
 
 
 def up_to_date(ir_version: int, body: bytes) -> bytes:
