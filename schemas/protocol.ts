@@ -157,6 +157,8 @@ export interface CancelParams {
  * `model` is an id (`provider:name`), an alias, or a bare name; `provider` is a hint that wins over both.
  * `messages` may be a string, which stands for one user message.
  * `provider_options` is keyed by adapter type; each wire documents and checks its own.
+ * `initiator` names the program inside the client for which it calls, such as an editor's extension: the config may allow or
+ * refuse it, and the ledger and the budgets know it as the client `client/initiator`.
  */
 export interface CanonicalRequest {
   messages: string | Array<Message>;
@@ -177,6 +179,7 @@ export interface CanonicalRequest {
   provider_options?: Record<string, Record<string, unknown>> | null;
   timeout_seconds?: number | null;
   include_raw?: boolean;
+  initiator?: string | null;
 }
 
 /** The result of `model/complete` and `model/stream`. `model` is the full id `provider:name`. */

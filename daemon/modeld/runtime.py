@@ -53,6 +53,7 @@ from .providers.wire.multipart import FileContent
 from .routing.availability import Availability
 from .routing.capabilities import check, validate_history
 from .routing.fallbacks import fallbacks_of
+from .routing.initiators import admit
 from .routing.registry import Registry, build_registry, capabilities_of, facts_at
 from .routing.resolve import resolve
 from .upstream.contract import Transport
@@ -184,6 +185,8 @@ class Runtime:
         request_id = request.request_id or self.clock.new_id("req")
         spec: ModelSpec | None = None
         try:
+            if request.initiator is not None:
+                client_id = admit(snapshot.config.clients, client_id, request.initiator)
             spec = resolve(snapshot.registry, request.model, request.provider)
             validate_history(request)
             check(request, spec, stream=stream)

@@ -57,6 +57,8 @@ class CanonicalRequest(msgspec.Struct, omit_defaults=True):
     `model` is an id (`provider:name`), an alias, or a bare name; `provider` is a hint that wins over both.
     `messages` may be a string, which stands for one user message.
     `provider_options` is keyed by adapter type; each wire documents and checks its own.
+    `initiator` names the program inside the client for which it calls, such as an editor's extension: the config may allow or
+    refuse it, and the ledger and the budgets know it as the client `client/initiator`.
     """
 
     messages: str | list[Message]
@@ -77,3 +79,4 @@ class CanonicalRequest(msgspec.Struct, omit_defaults=True):
     provider_options: dict[str, dict[str, Any]] | None = None
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
     include_raw: bool = False
+    initiator: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None

@@ -7,6 +7,7 @@ from modeld_protocol.config import Problem, Severity
 from ..limits import MAX_CONFIG_BYTES, MIB
 from . import yaml_nodes
 from .adapter_checks import AdapterRules, KeyEnv, check_adapter, no_key_env
+from .client_checks import check_clients
 from .fields import Field, Fields, Report, is_null, read_entries, read_fields
 from .keeping_checks import check_budgets, check_retention
 from .model_checks import check_default, check_models
@@ -93,6 +94,7 @@ def _check_document(document: Document, report: Report, rules: AdapterRules) -> 
         models_given=given,
         budgets=check_budgets(report, top.values["budgets"]) if "budgets" in top.values else {},
         retention=check_retention(report, top.values["retention"]) if "retention" in top.values else RetentionConfig(),
+        clients=check_clients(report, top.values["clients"]) if "clients" in top.values else {},
     )
 
 

@@ -23,6 +23,7 @@ def redacted(config: Config) -> dict[str, Any]:
         "models_given": config.models_given,
         "budgets": msgspec.to_builtins(config.budgets),
         "retention": msgspec.to_builtins(config.retention),
+        "clients": msgspec.to_builtins(config.clients),
     }
 
 
