@@ -17,6 +17,7 @@ from modeld_protocol.usage import Warning
 from ..assembler import Assembler
 from ..failure import ProviderFailure
 from ..spec import ModelSpec, Quirks
+from .memory import Memory
 from .multipart import FileContent
 
 REQUEST_ID_HEADERS = ("request-id", "x-request-id", "cerebras-request-id", "msh-request-id", "trace-id")
@@ -113,8 +114,9 @@ class Wire(Protocol):
     files: FileWire | None
     caches: CacheWire | None
 
-    def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
-        """Raises ProviderFailure (`capability_mismatch`, `invalid_request`) for what this model or wire can't take."""
+    def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
+        """The bytes are the same with a `memory`, that of a conversation with this model, and cost less. Raises ProviderFailure
+        (`capability_mismatch`, `invalid_request`) for what this model or wire can't take."""
         ...
 
     def decode(self, body: bytes, assembler: Assembler) -> None:

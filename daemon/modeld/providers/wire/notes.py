@@ -1,5 +1,7 @@
 """Warnings of one encoding: each kind once, with how often and where first, so that a long history does not drown them."""
 
+import msgspec
+
 from modeld_protocol.usage import Warning
 
 
@@ -15,8 +17,27 @@ class Notes:
         if known is None:
             self._found[code, message] = Warning(code, message, path)
         else:
-            known.detail = {"count": (known.detail or {"count": 1})["count"] + 1}
+            known.detail = {"count": _count(known) + 1}
+
+    def extend(self, later: "Notes") -> None:
+        """Add what was noted elsewhere behind what is here; `later` stays as it is."""
+        for kind, warning in later._found.items():
+            known = self._found.get(kind)
+            if known is None:
+                self._found[kind] = msgspec.structs.replace(warning)
+            else:
+                known.detail = {"count": _count(known) + _count(warning)}
+
+    def copy(self) -> "Notes":
+        """The same once more."""
+        copied = Notes()
+        copied.extend(self)
+        return copied
 
     def warnings(self) -> list[Warning]:
         """All of them."""
         return list(self._found.values())
+
+
+def _count(warning: Warning) -> int:
+    return (warning.detail or {"count": 1})["count"]

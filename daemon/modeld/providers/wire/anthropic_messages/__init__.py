@@ -14,6 +14,7 @@ from ...assembler import Assembler
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import CacheWire, Encoded, FileWire, Wire
+from ..memory import Memory
 from .errors import decode_failure
 from .events import MessagesStreamDecoder
 from .files import MessagesFiles
@@ -29,9 +30,9 @@ class MessagesWire:
     files: FileWire | None = MessagesFiles()
     caches: CacheWire | None = None
 
-    def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
+    def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
         """See Wire."""
-        return encode(request, model, stream=stream)
+        return encode(request, model, stream=stream, memory=memory)
 
     def decode(self, body: bytes, assembler: Assembler) -> None:
         """See Wire."""

@@ -6,40 +6,78 @@ are sent as the user's words.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from modeld_protocol.content import AudioBlock, Block, FileBlock, ImageBlock, Message
 from modeld_protocol.usage import Warning
 
 from ...failure import ProviderFailure
+from ..memory import Memory, encode_history
 from .blocks import BlockEncoder
+from .body import dump_body
 from .types import MARKABLE, BlockParam, MarkableParam, MessageParam, TextParam, ToolResultParam
 
 _WireRole = Literal["user", "assistant"]
 _PLAIN_ROLES = ("user", "assistant")
 
 
+class _State(NamedTuple):
+    """Behind an answer, which is `last`: how the encoding goes on."""
+
+    last: MessageParam
+    system: list[str]
+    warnings: list[Warning]
+    uses_file_ids: bool
+
+
+def _again(message: MessageParam) -> MessageParam:
+    """The same, to be added to."""
+    return MessageParam(message.role, message.content)
+
+
 class History:
     """Messages in the wire's form. `system` holds what was said as system before anything else; `wanted_marks` the blocks at
-    which clients asked for a cache marker, in order."""
+    which clients asked for a cache marker, in order; `beginning` what goes before `messages`, as JSON already."""
 
     def __init__(self, blocks: BlockEncoder, *, takes_system: bool) -> None:
         self.system: list[str] = []
         self.messages: list[MessageParam] = []
+        self.beginning = b""
         self.wanted_marks: list[MarkableParam] = []
         self._blocks = blocks
         self._takes_system = takes_system
         self._waiting: list[BlockParam] = []  # system words, for the end of the user's turn
         self._waiting_path = ""
 
-    def add_all(self, messages: str | list[Message]) -> None:
+    def add_all(self, messages: str | list[Message], memory: Memory | None = None, *, citations: bool = False) -> None:
         """Encode a whole conversation. Raises ProviderFailure."""
         if isinstance(messages, str):
             messages = [Message("user", messages)]
+        self.beginning = encode_history(self, messages, 0, memory, (citations,))
+        self._place_system()
+
+    def freeze(self) -> tuple[bytes, Any] | None:
+        """See HistoryEncoder. The last answer stays: another one right behind it becomes part of it."""
+        if self._waiting or not self.messages or self.messages[-1].role != "assistant":
+            return None
+        last = self.messages.pop()
+        frozen, self.messages = dump_body(self.messages), [last]
+        blocks = self._blocks
+        return frozen, _State(_again(last), list(self.system), list(blocks.warnings), blocks.uses_file_ids)
+
+    def go_on(self, state: Any) -> None:
+        """See HistoryEncoder."""
+        self.messages, self.system = [_again(state.last)], list(state.system)
+        self._blocks.warnings += state.warnings
+        self._blocks.uses_file_ids = state.uses_file_ids
+
+    def add(self, messages: list[Message], start: int, end: int) -> None:
+        """See HistoryEncoder."""
         out = self.messages
-        last: str | None = None
-        plain = True
-        for number, message in enumerate(messages):
+        last: str | None = out[-1].role if out else None
+        plain = not self._waiting
+        for number in range(start, end):
+            message = messages[number]
             role, content = message.role, message.content
             # Most of any history: a string that starts a turn of its own.
             if plain and type(content) is str and role != last and message.metadata is None and role in _PLAIN_ROLES:
@@ -50,7 +88,6 @@ class History:
             self._add(message, number)
             last = out[-1].role if out else None
             plain = not self._waiting
-        self._place_system()
 
     def _add(self, message: Message, number: int) -> None:
         if message.role == "system":

@@ -16,7 +16,9 @@ from modeld_protocol.usage import Warning
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import Encoded
+from ..memory import Memory, with_beginning
 from .blocks import BlockEncoder
+from .body import dump_body
 from .cache import CachePlan
 from .history import History
 from .options import NONE, MessagesOptions, parse_options
@@ -28,15 +30,15 @@ COUNT_PATH = "/v1/messages/count_tokens"
 FILES_BETA = "files-api-2025-04-14"  # file ids before API 2026-10-21
 
 _CHOICES: Final = {"none": "none", "auto": "auto", "required": "any", "tool": "tool"}
-_ENCODER = msgspec.json.Encoder()
 
 
-def encode(request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
+def encode(request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
     """A request for an answer. Raises ProviderFailure (`capability_mismatch`, `invalid_request`)."""
     options = parse_options(request, model)
     blocks = BlockEncoder(model, citations=options.citations)
     warnings = blocks.warnings
-    history = _history(request, model, blocks)
+    may_be_marked = request.cache is not None and request.cache.mode == "explicit"  # markers move on with every turn
+    history = _history(request, model, blocks, None if may_be_marked else memory, citations=options.citations)
     reasoning = plan_reasoning(request, model, warnings)
     if reasoning.config and reasoning.config.type == "enabled" and history.open_call_without_thinking():
         # With a budget, a turn that waits for tool results must begin with thinking; this one was made without, or elsewhere.
@@ -63,9 +65,10 @@ def encode(request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Enco
         messages=history.messages,
     )
     plan = _fill_prefix(body, request, model, options, history)
+    body.messages = with_beginning(history.beginning, history.messages)
     return Encoded(
         MESSAGES_PATH,
-        _dump(body),
+        dump_body(body),
         _headers(model, options, blocks),
         [*warnings, *plan.warnings],
         cache_breakpoints=plan.markers,
@@ -80,7 +83,7 @@ def encode_count(params: TokenCountParams, model: ModelSpec) -> Encoded:
     history = _history(request, model, blocks, prefill_matters=False)
     body = RequestBody(model.wire_name, messages=history.messages)
     _fill_prefix(body, request, model, NONE, history)
-    return Encoded(COUNT_PATH, _dump(body), _headers(model, NONE, blocks), blocks.warnings)
+    return Encoded(COUNT_PATH, dump_body(body), _headers(model, NONE, blocks), blocks.warnings)
 
 
 def api_headers(version: str | None = None) -> dict[str, str]:
@@ -91,9 +94,17 @@ def api_headers(version: str | None = None) -> dict[str, str]:
 # ---- messages, tools, system
 
 
-def _history(request: CanonicalRequest, model: ModelSpec, blocks: BlockEncoder, *, prefill_matters: bool = True) -> History:
+def _history(
+    request: CanonicalRequest,
+    model: ModelSpec,
+    blocks: BlockEncoder,
+    memory: Memory | None = None,
+    *,
+    citations: bool = False,
+    prefill_matters: bool = True,
+) -> History:
     history = History(blocks, takes_system=model.quirks.mid_conversation_system)
-    history.add_all(request.messages)
+    history.add_all(request.messages, memory, citations=citations)
     if not history.messages:
         raise ProviderFailure("invalid_request", "messages: nothing to send is left; give at least one user message with content")
     if prefill_matters and not model.quirks.prefill and history.ends_with_prefill():
@@ -130,7 +141,7 @@ def _tools_json(tools: list[Tool], model: ModelSpec, options: MessagesOptions) -
     for tool in tools:
         schema = tool.input_schema if "type" in tool.input_schema else {"type": "object", **tool.input_schema}
         params.append(ToolParam(tool.name, tool.description or None, schema, options.strict_tools))
-    return _dump(params)
+    return dump_body(params)
 
 
 def _tool_choice(
@@ -220,12 +231,3 @@ def _headers(model: ModelSpec, options: MessagesOptions, blocks: BlockEncoder) -
     if betas:
         headers["anthropic-beta"] = ",".join(dict.fromkeys(betas))
     return headers
-
-
-def _dump(value: Any) -> bytes:
-    try:
-        return _ENCODER.encode(value)
-    except (UnicodeEncodeError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ProviderFailure(
-            "invalid_request", f"the request can't be written as JSON: {type(error).__name__}; check its text"
-        ) from None

@@ -14,6 +14,7 @@ from ...assembler import Assembler
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import CacheWire, Encoded, FileWire, Wire
+from ..memory import Memory
 from .errors import decode_failure
 from .events import GeminiStreamDecoder, decode_answer
 from .keeping import GeminiCaches, GeminiFiles
@@ -31,9 +32,9 @@ class GeminiWire:
     files: FileWire | None = GeminiFiles()
     caches: CacheWire | None = GeminiCaches()
 
-    def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
+    def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
         """See Wire."""
-        return encode_request(request, model, stream=stream)
+        return encode_request(request, model, stream=stream, memory=memory)
 
     def decode(self, body: bytes, assembler: Assembler) -> None:
         """See Wire. The body may also be a whole stream as one JSON array, which servers send that ignore `alt=sse`."""

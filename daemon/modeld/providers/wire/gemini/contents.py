@@ -32,7 +32,9 @@ from modeld_protocol.content import (
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ...tool_ids import PREFIX
+from ..memory import Memory, encode_history
 from ..notes import Notes
+from .body import dump_body
 from .parts import encode_media, takes_in_results
 from .types import ContentParam, PartParam
 
@@ -48,13 +50,28 @@ class _Call(NamedTuple):
     wire_id: str | None
 
 
+class _State(NamedTuple):
+    """Behind an answer, which is `last`: how the encoding goes on."""
+
+    last: ContentParam
+    system: list[str]
+    calls: dict[str, _Call]
+    notes: Notes
+
+
+def _again(content: ContentParam) -> ContentParam:
+    """The same with a list of its own."""
+    return ContentParam(content.role, list(content.parts))
+
+
 class Conversation:
     """Contents in the making. `system` is what was said as system before anything else, `continuation_token` that of an answer
-    which the provider is to go on with."""
+    which the provider is to go on with, `beginning` what goes before `contents`, as JSON already (see `..memory`)."""
 
     def __init__(self, model: ModelSpec, notes: Notes) -> None:
         self.system: list[str] = []
         self.contents: list[ContentParam] = []
+        self.beginning = b""
         self.continuation_token: str | None = None
         self._owners = (model.provider_type, model.provider)
         self._quirks = model.quirks
@@ -77,11 +94,33 @@ class Conversation:
             FileBlock: self._media,
         }
 
-    def add_all(self, messages: str | list[Message]) -> None:
+    def add_all(self, messages: str | list[Message], memory: Memory | None = None) -> None:
         """Encode a whole conversation. Raises ProviderFailure."""
         if isinstance(messages, str):
             messages = [Message("user", messages)]
-        for number, message in enumerate(messages):
+        notes, self._notes = self._notes, Notes()
+        self.beginning = encode_history(self, messages, 0, memory)
+        notes.extend(self._notes)
+        self._notes = notes
+
+    def freeze(self) -> tuple[bytes, Any] | None:
+        """See HistoryEncoder. The last answer stays: another one right behind it becomes part of it. The calls are shared: only
+        answers add to them."""
+        if not self.contents or self.contents[-1].role != "model":
+            return None
+        last = self.contents.pop()
+        frozen, self.contents = dump_body(self.contents), [last]
+        return frozen, _State(_again(last), list(self.system), self._calls, self._notes.copy())
+
+    def go_on(self, state: Any) -> None:
+        """See HistoryEncoder."""
+        self.contents, self.system, self._calls = [_again(state.last)], list(state.system), state.calls
+        self._notes.extend(state.notes)
+
+    def add(self, messages: list[Message], start: int, end: int) -> None:
+        """See HistoryEncoder."""
+        for number in range(start, end):
+            message = messages[number]
             if message.role == "assistant":
                 self._end_user_turn()
                 self._add_answer(message, number, last=number == len(messages) - 1)

@@ -16,9 +16,10 @@ from ...spec import ModelSpec, Quirks
 from ..contract import Encoded
 from ..multipart import FileContent, encode_related
 from ..notes import Notes
+from .body import dump_body
 from .listing import read_object
 from .loose import is_object, objects, whole_number
-from .request import dump_body, encode_prompt
+from .request import encode_prompt
 
 _FILES, _CACHES = "files", "cachedContents"
 _FILES_PER_PAGE, _CACHES_PER_PAGE = 100, 1_000

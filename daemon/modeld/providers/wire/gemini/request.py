@@ -7,30 +7,29 @@ https://ai.google.dev/api/generate-content (2026-11-20). Schemas go out as JSON 
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from modeld_protocol.model import TokenCountParams
 from modeld_protocol.request import CanonicalRequest, ResponseFormat, Tool, ToolChoice
 
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import Encoded
+from ..memory import Memory, with_beginning
 from ..notes import Notes
+from .body import dump_body
 from .contents import Conversation
 from .options import NONE, GeminiOptions, parse_options
 from .thinking import plan_thinking
-from .types import GenerationConfig, RequestBody, SystemParam
+from .types import ContentParam, GenerationConfig, RequestBody, SystemParam
 
 _MODES = {"none": "NONE", "auto": "AUTO", "required": "ANY", "tool": "ANY"}
-_encode_body = msgspec.json.Encoder().encode
 
 
-def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
+def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
     """A request for an answer. Raises ProviderFailure (`capability_mismatch`, `invalid_request`), each with a next step."""
     notes = Notes()
     options = parse_options(request, model)
-    body = encode_prompt(request, model, notes, options)
-    if not model.quirks.prefill and body.contents and body.contents[-1].role == "model":
+    body = encode_prompt(request, model, notes, options, memory=memory)
+    if not model.quirks.prefill and _ends_with_answer(body):
         raise ProviderFailure("capability_mismatch", f"{model.id} can't go on with its own message; end with the user's")
     body.tool_config = _tool_config(request, options, model, notes)
     body.generation_config = _generation_config(request, options, model, notes)
@@ -59,23 +58,35 @@ def _resource(model: ModelSpec) -> str:
 
 
 def encode_prompt(
-    request: CanonicalRequest, model: ModelSpec, notes: Notes, options: GeminiOptions = NONE, *, may_be_empty: bool = False
+    request: CanonicalRequest,
+    model: ModelSpec,
+    notes: Notes,
+    options: GeminiOptions = NONE,
+    *,
+    may_be_empty: bool = False,
+    memory: Memory | None = None,
 ) -> RequestBody:
     """System prompt, tools and contents. Raises ProviderFailure as `encode_request`."""
     conversation = Conversation(model, notes)
-    conversation.add_all(request.messages)
+    moves_system = model.quirks.system_role == "user"  # into the first words of the user
+    conversation.add_all(request.messages, None if moves_system else memory)
     texts = [request.system_prompt, *conversation.system] if request.system_prompt else conversation.system
     system = "\n\n".join(text for text in texts if text)
-    if system and model.quirks.system_role == "user":
+    if system and moves_system:
         conversation.say_first(system)
     if not conversation.contents and not may_be_empty:
         raise ProviderFailure("invalid_request", "messages: nothing to send is left; give at least one user message with content")
     return RequestBody(
-        system_instruction=SystemParam([{"text": system}]) if system and model.quirks.system_role != "user" else None,
+        system_instruction=SystemParam([{"text": system}]) if system and not moves_system else None,
         tools=_tools(request.tools, options, model),
-        contents=conversation.contents,
+        contents=with_beginning(conversation.beginning, conversation.contents),
         continuation_token=conversation.continuation_token,
     )
+
+
+def _ends_with_answer(body: RequestBody) -> bool:
+    last = body.contents[-1] if body.contents else None
+    return isinstance(last, ContentParam) and last.role == "model"
 
 
 # ---- tools
@@ -205,13 +216,3 @@ def _note_cache(request: CanonicalRequest, notes: Notes) -> None:
     for name in ("ttl", "key"):
         if getattr(cache, name) is not None:
             notes.add("parameter_ignored", f"automatic caching has no {name}", f"cache.{name}")
-
-
-def dump_body(value: Any) -> bytes:
-    """JSON. Raises ProviderFailure (`invalid_request`) for what has no place in it."""
-    try:
-        return _encode_body(value)
-    except UnicodeEncodeError:
-        raise ProviderFailure("invalid_request", "a text holds half of a surrogate pair; send valid Unicode") from None
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ProviderFailure("invalid_request", f"a value can't be written as JSON ({error}); send plain JSON values") from None

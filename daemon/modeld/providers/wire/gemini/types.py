@@ -131,7 +131,7 @@ class RequestBody(msgspec.Struct, omit_defaults=True, rename="camel"):
     system_instruction: SystemParam | None = None
     tools: list[dict[str, Any]] = []
     tool_config: dict[str, Any] | None = None
-    contents: list[ContentParam] = []
+    contents: list[ContentParam | msgspec.Raw] = []
     generation_config: GenerationConfig | None = None
     safety_settings: list[dict[str, Any]] = []
     service_tier: str | None = None

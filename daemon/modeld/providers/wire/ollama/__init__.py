@@ -10,6 +10,7 @@ from ...assembler import Assembler
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import CacheWire, Encoded, FileWire, StreamDecoder
+from ..memory import Memory
 from .errors import decode_failure
 from .events import LineStreamDecoder
 from .request import encode_request
@@ -24,9 +25,9 @@ class OllamaWire:
     files: FileWire | None = None
     caches: CacheWire | None = None
 
-    def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
+    def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
         """See Wire."""
-        return encode_request(request, model, stream=stream)
+        return encode_request(request, model, stream=stream, memory=memory)
 
     def decode(self, body: bytes, assembler: Assembler) -> None:
         """See Wire."""

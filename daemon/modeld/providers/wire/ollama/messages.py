@@ -5,7 +5,7 @@ at their beginning. Reasoning goes back to where it came from, and nowhere else.
 https://docs.ollama.com/api/chat, https://docs.ollama.com/capabilities/tool-calling (2026-11-20)
 """
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -30,7 +30,8 @@ from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ...tool_ids import PREFIX, wire_tool_id
 from ..media import parse_data_url
-from .notes import Notes
+from ..memory import Memory, encode_history, with_beginning
+from ..notes import Notes
 from .types import Call, CallFunction, ChatMessage
 
 _BETWEEN = "\n\n"  # of blocks that a client wrote apart; an assistant's own text blocks are one text that was interrupted
@@ -39,9 +40,12 @@ _BASE64URL = str.maketrans("-_", "+/", " \t\r\n")
 _encode_json = msgspec.json.Encoder().encode
 
 
-def encode_messages(request: CanonicalRequest, model: ModelSpec, notes: Notes) -> list[ChatMessage]:
-    """The system prompt and the history. Raises ProviderFailure for blocks that this wire can't have."""
-    return _History(model, notes).encode(request)
+def encode_messages(
+    request: CanonicalRequest, model: ModelSpec, notes: Notes, memory: Memory | None = None
+) -> list[ChatMessage | msgspec.Raw]:
+    """The system prompt and the history, its beginning as JSON already (see `..memory`). Raises ProviderFailure for blocks that
+    this wire can't have."""
+    return _History(model, notes).encode(request, memory)
 
 
 class _History:
@@ -52,13 +56,32 @@ class _History:
         # What stands between two assistant messages: results must follow their calls at once, so they go first.
         self._results: list[ChatMessage] = []
         self._others: list[ChatMessage] = []
+        self._encoded: list[ChatMessage] = []
 
-    def encode(self, request: CanonicalRequest) -> list[ChatMessage]:
-        given = request.messages
+    def encode(self, request: CanonicalRequest, memory: Memory | None) -> list[ChatMessage | msgspec.Raw]:
+        given, notes = request.messages, self._notes
         messages = [Message("user", given)] if isinstance(given, str) else given
-        encoded: list[ChatMessage] = []
-        start = self._encode_system(request.system_prompt, messages, encoded)
-        for number in range(start, len(messages)):
+        system: list[ChatMessage] = []
+        start = self._encode_system(request.system_prompt, messages, system)
+        self._notes = Notes()
+        beginning = encode_history(self, messages, start, memory)
+        notes.extend(self._notes)
+        return [*system, *with_beginning(beginning, self._encoded)]
+
+    def freeze(self) -> tuple[bytes, Any] | None:
+        """See HistoryEncoder. The names of tools are shared: only answers add to them."""
+        frozen, self._encoded = _encode_json(self._encoded), []
+        return frozen, (self._tool_names, self._notes.copy())
+
+    def go_on(self, state: Any) -> None:
+        """See HistoryEncoder."""
+        self._tool_names, notes = state
+        self._notes.extend(notes)
+
+    def add(self, messages: list[Message], start: int, end: int) -> None:
+        """See HistoryEncoder."""
+        encoded = self._encoded
+        for number in range(start, end):
             message = messages[number]
             if message.role != "assistant":
                 self._encode_input(message, number)
@@ -68,7 +91,6 @@ class _History:
             if answer is not None:
                 encoded.append(answer)
         self._move_to(encoded)
-        return encoded
 
     def _move_to(self, encoded: list[ChatMessage]) -> None:
         if self._results or self._others:

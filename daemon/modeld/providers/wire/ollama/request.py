@@ -13,8 +13,9 @@ from modeld_protocol.request import CanonicalRequest, ResponseFormat, Tool, Tool
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import Encoded
+from ..memory import Memory
+from ..notes import Notes
 from .messages import encode_messages
-from .notes import Notes
 from .options import BESIDE, OllamaOptions, parse_options
 from .thinking import encode_think
 from .types import ChatRequest
@@ -23,12 +24,12 @@ PATH = "/api/chat"
 _encode_body = msgspec.json.Encoder().encode
 
 
-def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
+def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
     """Raises ProviderFailure (`capability_mismatch`, `invalid_request`), each with a next step."""
     notes = Notes()
     options = parse_options(request, model)
     try:
-        body = _encode_body(_build(request, model, options, notes, stream=stream))
+        body = _encode_body(_build(request, model, options, notes, memory, stream=stream))
     except UnicodeEncodeError:
         raise ProviderFailure("invalid_request", "a text holds half of a surrogate pair; send valid Unicode") from None
     except (TypeError, OverflowError, RecursionError) as error:
@@ -43,8 +44,10 @@ def _window(options: OllamaOptions, model: ModelSpec) -> int | None:
     return options.num_ctx or model.limits.max_context_tokens or 0
 
 
-def _build(request: CanonicalRequest, model: ModelSpec, options: OllamaOptions, notes: Notes, *, stream: bool) -> ChatRequest:
-    built = ChatRequest(model.wire_name, encode_messages(request, model, notes))
+def _build(
+    request: CanonicalRequest, model: ModelSpec, options: OllamaOptions, notes: Notes, memory: Memory | None, *, stream: bool
+) -> ChatRequest:
+    built = ChatRequest(model.wire_name, encode_messages(request, model, notes, memory))
     tools = _tools(request.tools, request.tool_choice, notes)
     if tools:
         built.tools = tools

@@ -11,7 +11,7 @@ from modeld_protocol.request import Thinking
 
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
-from .notes import Notes
+from ..notes import Notes
 
 _SCALE = ("minimal", "low", "medium", "high", "xhigh", "max")
 _BOUNDS = ((4_096, "low"), (16_384, "medium"))  # of a token budget; above them: high

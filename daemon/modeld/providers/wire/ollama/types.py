@@ -80,7 +80,7 @@ class ChatRequest(msgspec.Struct):
     """A request body; fields go out in this order, those that are UNSET don't go out. `stream` is true where it is left out."""
 
     model: str
-    messages: list[ChatMessage]
+    messages: list[ChatMessage | msgspec.Raw]
     tools: list[dict[str, Any]] | UnsetType = UNSET
     format: Literal["json"] | dict[str, Any] | UnsetType = UNSET
     options: dict[str, Any] | UnsetType = UNSET

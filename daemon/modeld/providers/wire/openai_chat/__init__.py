@@ -10,6 +10,7 @@ from ...assembler import Assembler
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import CacheWire, Encoded, FileWire, StreamDecoder
+from ..memory import Memory
 from ..openai_shared.errors import decode_failure
 from ..openai_shared.files import OpenAIFiles
 from ..openai_shared.model_list import decode_models
@@ -27,9 +28,9 @@ class OpenAIChatWire:
     files: FileWire | None = OpenAIFiles()
     caches: CacheWire | None = None
 
-    def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
+    def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
         """See Wire."""
-        return encode_request(request, model, stream=stream)
+        return encode_request(request, model, stream=stream, memory=memory)
 
     def decode(self, body: bytes, assembler: Assembler) -> None:
         """See Wire."""

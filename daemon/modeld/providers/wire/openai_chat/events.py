@@ -102,7 +102,7 @@ class AnswerReader:
         extension = chunk.x_groq
         usage = chunk.usage or (extension.usage if extension is not None else None)
         if usage is not None:
-            alive = self._take_usage(usage) or alive
+            alive = self.take_usage(usage) or alive
         if chunk.model and self._assembler.served_model is None:
             self._assembler.served_model = chunk.model
         if chunk.error or extension is not None or chunk.base_resp:
@@ -120,7 +120,7 @@ class AnswerReader:
             self.finish_reason = choice.finish_reason
             alive = True
         if choice.usage is not None:
-            alive = self._take_usage(choice.usage) or alive
+            alive = self.take_usage(choice.usage) or alive
         if choice.error:
             self.error = {"error": choice.error}
         return alive
@@ -189,7 +189,7 @@ class AnswerReader:
             self._assembler.warn("content_dropped", f"the answer holds {kind}, for which there is no block; it was left out")
         return True
 
-    def _take_usage(self, wire: WireUsage) -> bool:
+    def take_usage(self, wire: WireUsage) -> bool:
         """Usage comes in several places and several times, equal or growing: the last one counts, nothing is added up."""
         usage = decode_usage(wire)
         if usage is not None:
@@ -240,6 +240,8 @@ class ChatStreamDecoder:
         """See StreamDecoder. Content of a frame counts before the error that stands beside it."""
         if self.done:
             return False
+        if self._assembler.failure is not None:
+            return self._after_error(data)
         try:
             chunk = _decode_chunk(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -250,10 +252,35 @@ class ChatStreamDecoder:
         reader = self._reader
         alive = reader.take_chunk(chunk)
         if reader.error is not None or event == "error":
-            self.done = True
             reader.cut()
-            raise failure_in_answer(reader.error or parse_json(data)[0])
+            self._fail(failure_in_answer(reader.error or parse_json(data)[0]), chunk)
         return alive
+
+    def _fail(self, failure: ProviderFailure, chunk: Chunk) -> None:
+        """Raises the failure, unless this provider may still tell what the call cost."""
+        assembler = self._assembler
+        assembler.usage_is_final = chunk.usage is not None and assembler.usage is not None
+        if assembler.usage_is_final or not assembler.quirks.usage_after_error:
+            self.done = True
+            raise failure
+        assembler.failure = failure
+
+    def _after_error(self, data: bytes) -> bool:
+        """Of what follows an error only the counts matter, which end the wait for them."""
+        try:
+            chunk = None if data.strip() == b"[DONE]" else parse_chunk(data, self._assembler)
+        except ValueError:
+            return False
+        if chunk is None or (chunk.usage is not None and self._reader.take_usage(chunk.usage)):
+            self._assembler.usage_is_final = chunk is not None
+            self._raise_failure()
+        return False
+
+    def _raise_failure(self) -> None:
+        failure = self._assembler.failure
+        if failure is not None:
+            self.done = True
+            raise failure
 
     def _odd(self, event: str, data: bytes) -> Chunk | None:
         """A frame that the strict decoder refused; None for the end marker and for what may be ignored."""
@@ -285,6 +312,7 @@ class ChatStreamDecoder:
         without `[DONE]`, and throwing a paid answer away would help nobody. Without one the answer was cut short."""
         if self.done:
             return
+        self._raise_failure()
         self.done = True
         if self._reader.finish_reason is None:
             self._reader.cut()

@@ -5,9 +5,11 @@ message, an error is a word at their beginning. What becomes of reasoning is `re
 https://developers.openai.com/api/reference/resources/chat/subresources/completions/methods/create (2026-11-20)
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import UNSET
+from msgspec.json import Encoder
+from msgspec.structs import replace
 
 from modeld_protocol.content import (
     AudioBlock,
@@ -31,6 +33,7 @@ from modeld_protocol.request import CanonicalRequest
 from ...failure import ProviderFailure
 from ...spec import Quirks
 from ...tool_ids import PREFIX, wire_tool_id
+from ..memory import Memory, encode_history
 from ..notes import Notes
 from ..openai_shared.inline_media import DETAILS
 from ..openai_shared.words import BETWEEN, drop_block, json_text, system_words, text_of
@@ -39,18 +42,32 @@ from .replay import Replay
 from .types import ChatMessage, ToolCall, ToolCallFunction
 
 _MEDIA = (ImageBlock, AudioBlock, FileBlock)
+_encode_json = Encoder().encode
 
 
 class History(NamedTuple):
-    """The messages, and those of them which clients asked for a cache marker."""
+    """The system message, if there is one, and the others; `beginning` are those between, as JSON already (see `..memory`).
+    `marked` are those which clients asked for a cache marker."""
 
+    system: list[ChatMessage]
+    beginning: bytes
     messages: list[ChatMessage]
     marked: list[ChatMessage]
 
 
-def encode_messages(request: CanonicalRequest, quirks: Quirks, notes: Notes, replay: Replay) -> History:
+def encode_messages(
+    request: CanonicalRequest, quirks: Quirks, notes: Notes, replay: Replay, memory: Memory | None = None
+) -> History:
     """The system prompt and the history. Raises ProviderFailure for blocks where this wire can't have them."""
-    return _History(quirks, notes, replay).encode(request)
+    return _History(quirks, notes, replay).encode(request, memory)
+
+
+class _State(NamedTuple):
+    """Behind an answer, which is `last`: how the encoding goes on."""
+
+    last: ChatMessage
+    in_tool_turn: bool
+    notes: Notes
 
 
 class _Run:
@@ -81,16 +98,36 @@ class _History:
         self._notes = notes
         self._replay = replay
         self._marked: list[ChatMessage] = []
+        self._encoded: list[ChatMessage] = []
 
-    def encode(self, request: CanonicalRequest) -> History:
-        given = request.messages
+    def encode(self, request: CanonicalRequest, memory: Memory | None) -> History:
+        given, notes = request.messages, self._notes
         messages = [Message("user", given)] if isinstance(given, str) else given
-        encoded: list[ChatMessage] = []
-        system, start = system_words(request.system_prompt, messages, self._notes, anywhere=self._system_anywhere)
-        if system:
-            encoded.append(ChatMessage(self._system_role, system))
+        system, start = system_words(request.system_prompt, messages, notes, anywhere=self._system_anywhere)
+        self._notes = self._replay.notes = Notes()
+        beginning = encode_history(self, messages, start, memory, self._replay.conditions)
+        notes.extend(self._notes)
+        return History([ChatMessage(self._system_role, system)] if system else [], beginning, self._encoded, self._marked)
+
+    def freeze(self) -> tuple[bytes, Any] | None:
+        """See HistoryEncoder. The last message stays: it may be continued."""
+        if not self._encoded:
+            return None
+        last = self._encoded.pop()
+        frozen, self._encoded = _encode_json(self._encoded), [last]
+        return frozen, _State(replace(last), self._replay.in_tool_turn, self._notes.copy())
+
+    def go_on(self, state: Any) -> None:
+        """See HistoryEncoder."""
+        self._encoded = [replace(state.last)]
+        self._replay.in_tool_turn = state.in_tool_turn
+        self._notes.extend(state.notes)
+
+    def add(self, messages: list[Message], start: int, end: int) -> None:
+        """See HistoryEncoder."""
+        encoded = self._encoded
         run = _Run()
-        for number in range(start, len(messages)):
+        for number in range(start, end):
             message = messages[number]
             if message.role != "assistant":
                 if message.metadata is None:
@@ -109,7 +146,6 @@ class _History:
                 if message.metadata is not None and _asks_for_marker(message):
                     self._marked.append(answer)
         run.move_to(encoded)
-        return History(encoded, self._marked)
 
     # ---- user, tool and later system messages
 

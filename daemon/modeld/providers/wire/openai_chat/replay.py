@@ -19,34 +19,36 @@ _ReasoningBlock = ThinkingBlock | RedactedThinkingBlock
 
 
 class Replay:
-    """What becomes of the reasoning of one history. `active`: the model will think; `off`: it was told not to."""
+    """What becomes of the reasoning of one history. `active`: the model will think; `off`: it was told not to. All that it does
+    depends on the model, on these `conditions`, and on whether the turn of the user that runs has called tools."""
 
     def __init__(self, model: ModelSpec, notes: Notes, *, active: bool, off: bool) -> None:
         quirks = model.quirks
         self._model = model
-        self._notes = notes
+        self.notes = notes
         self._as_text = quirks.reasoning_history == "text"
         self._as_state = quirks.reasoning_history == "provider"
         self._goes = self._as_state and not off
         self._tools_only = quirks.reasoning_turns == "tools"
         self._required = quirks.reasoning_required if active else None
-        self._in_tool_turn = False
+        self.in_tool_turn = False
+        self.conditions = (active, off)
 
     def next_turn(self) -> None:
         """The user speaks: the turn before is closed."""
-        self._in_tool_turn = False
+        self.in_tool_turn = False
 
     def lead(self, blocks: list[tuple[_ReasoningBlock, str]], message: ChatMessage | None, *, calls: bool) -> ChatMessage | None:
         """An assistant's message with its reasoning (each block with its path); None where it says nothing at all."""
-        self._in_tool_turn = self._in_tool_turn or calls
+        self.in_tool_turn = self.in_tool_turn or calls
         if not blocks and self._required is None:
             return message
         states = [raw for block, path in blocks if (raw := self._own(block, path)) is not None]
         if self._as_text:
             return _with_prefix(message, "".join(_quoted(block) for block, _ in blocks))
-        if states and self._goes and (self._in_tool_turn or not self._tools_only):
+        if states and self._goes and (self.in_tool_turn or not self._tools_only):
             message = _with_states(message, states)
-        if message is not None and self._required is not None and self._in_tool_turn and not _has_reasoning(message):
+        if message is not None and self._required is not None and self.in_tool_turn and not _has_reasoning(message):
             message = related(message)
             setattr(message, self._required, FILLER)
         return message
@@ -56,15 +58,15 @@ class Replay:
         if self._as_text:
             return None
         if not self._as_state:
-            self._notes.add("content_dropped", "this wire has no field for reasoning; it was left out", path)
+            self.notes.add("content_dropped", "this wire has no field for reasoning; it was left out", path)
             return None
         raw = block.provider_raw or {}
         model, quirks = self._model, self._model.quirks
         if raw.get("provider") != model.provider_type:
-            self._notes.add("content_dropped", "another provider's reasoning can't be sent here; it was left out", path)
+            self.notes.add("content_dropped", "another provider's reasoning can't be sent here; it was left out", path)
             return None
         if quirks.reasoning_bound_to_model and raw.get("model") != model.wire_name:
-            self._notes.add("content_dropped", "another model's reasoning can't be sent to this one; it was left out", path)
+            self.notes.add("content_dropped", "another model's reasoning can't be sent to this one; it was left out", path)
             return None
         return (block.text if isinstance(block, ThinkingBlock) else ""), raw
 

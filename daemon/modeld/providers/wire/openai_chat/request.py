@@ -13,6 +13,7 @@ from modeld_protocol.request import CanonicalRequest, ResponseFormat
 from ...failure import ProviderFailure
 from ...spec import ModelSpec, Quirks
 from ..contract import Encoded
+from ..memory import Memory, with_beginning
 from ..notes import Notes
 from ..openai_shared.parameters import (
     check_tools,
@@ -36,11 +37,11 @@ PATH = "/chat/completions"
 _encode_body = msgspec.json.Encoder().encode
 
 
-def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
+def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
     """Raises ProviderFailure (`capability_mismatch`, `invalid_request`), each with a next step."""
     notes = Notes()
     try:
-        body, marked = _encode(request, model, notes, stream=stream)
+        body, marked = _encode(request, model, notes, memory, stream=stream)
     except UnicodeEncodeError:
         raise ProviderFailure("invalid_request", "a text holds half of a surrogate pair; send valid Unicode") from None
     except (TypeError, OverflowError, RecursionError) as error:
@@ -48,16 +49,19 @@ def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool)
     return Encoded(PATH, body, warnings=notes.warnings(), cache_breakpoints=marked.markers, cache_ttl=marked.ttl)
 
 
-def _encode(request: CanonicalRequest, model: ModelSpec, notes: Notes, *, stream: bool) -> tuple[bytes, Marked]:
+def _encode(
+    request: CanonicalRequest, model: ModelSpec, notes: Notes, memory: Memory | None, *, stream: bool
+) -> tuple[bytes, Marked]:
     quirks = model.quirks
     options = parse_options(request, model)
     request = settle_thinking(request, model, notes)
     plan = plan_chat_thinking(request, model, notes)
     replay = Replay(model, notes, active=plan.active, off=plan.off)
-    history = encode_messages(request, quirks, notes, replay)
-    built = ChatRequest(model.wire_name, history.messages)
-    if built.messages and built.messages[-1].role == "assistant":
-        built.messages[-1] = _prefill(built.messages[-1], model)
+    history = encode_messages(request, quirks, notes, replay, None if _may_be_marked(request) else memory)
+    messages = [*history.system, *history.messages]
+    if messages and messages[-1].role == "assistant":
+        messages[-1] = _prefill(messages[-1], model)
+    built = ChatRequest(model.wire_name, messages)
     if plan.effort is not None:
         built.reasoning_effort = plan.effort
     _add_tools(built, request, model, thinking=plan.active)
@@ -72,8 +76,15 @@ def _encode(request: CanonicalRequest, model: ModelSpec, notes: Notes, *, stream
         if quirks.stream_usage:
             built.stream_options = StreamOptions()
     members = merged(members, options.further)
+    if history.beginning:
+        built.messages = [*history.system, *with_beginning(history.beginning, messages[len(history.system) :])]
     body = _encode_body(built)
     return (b"%b,%b" % (body[:-1], _encode_body(members)[1:]) if members else body), marked
+
+
+def _may_be_marked(request: CanonicalRequest) -> bool:
+    """Whether messages of the history may get cache markers, which move on with every turn."""
+    return request.cache is not None and request.cache.mode == "explicit"
 
 
 def _prefill(last: ChatMessage, model: ModelSpec) -> ChatMessage:

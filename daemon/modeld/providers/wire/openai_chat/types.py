@@ -158,7 +158,7 @@ class ChatRequest(msgspec.Struct):
     """A request body; fields go out in this order, those that are UNSET don't go out."""
 
     model: str
-    messages: list[ChatMessage]
+    messages: list[ChatMessage]  # one of them may be Raw, for several
     tools: list[dict[str, Any]] | UnsetType = UNSET
     tool_choice: str | dict[str, Any] | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET

@@ -29,8 +29,10 @@ from ...assembler import parse_arguments
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ...tool_ids import wire_tool_id
+from ..memory import Memory, encode_history
 from ..notes import Notes
 from ..openai_shared.words import BETWEEN, drop_block, json_text, system_words, text_of
+from .body import dump_body
 from .parts import Part, encode_media, encode_text
 from .types import CallItem, InputItem, MessageItem, ResultItem
 
@@ -45,15 +47,40 @@ class InputEncoder:
         self._notes = notes
         self._stored = stored
         self._owners = (model.provider_type, model.provider)
+        self._items: list[InputItem] = []
 
-    def encode(self, system_prompt: str | None, given: str | list[Message]) -> tuple[str, list[InputItem]]:
-        """Instructions ("" for none) and input items. Raises ProviderFailure for blocks where this wire can't have them."""
+    def encode(
+        self, system_prompt: str | None, given: str | list[Message], memory: Memory | None = None
+    ) -> tuple[str, bytes, list[InputItem]]:
+        """Instructions ("" for none), the first input items as JSON already (see `..memory`), and the others. Raises
+        ProviderFailure for blocks where this wire can't have them."""
         messages = [Message("user", given)] if isinstance(given, str) else given
         anywhere = self._model.quirks.mid_conversation_system
-        instructions, start = system_words(system_prompt, messages, self._notes, anywhere=anywhere)
-        items: list[InputItem] = []
+        notes = self._notes
+        instructions, start = system_words(system_prompt, messages, notes, anywhere=anywhere)
+        self._notes = Notes()
+        beginning = encode_history(self, messages, start, memory, (self._stored,))
+        notes.extend(self._notes)
+        return instructions, beginning, self._items
+
+    def freeze(self) -> tuple[bytes, Any] | None:
+        """See HistoryEncoder. The last item stays: it may be what the model is to go on with."""
+        if not self._items:
+            return None
+        frozen, self._items = dump_body(self._items[:-1]), self._items[-1:]
+        return frozen, (self._items[-1], self._notes.copy())
+
+    def go_on(self, state: Any) -> None:
+        """See HistoryEncoder."""
+        last, notes = state
+        self._items = [last]
+        self._notes.extend(notes)
+
+    def add(self, messages: list[Message], start: int, end: int) -> None:
+        """See HistoryEncoder."""
+        items = self._items
         run = _Run()
-        for number in range(start, len(messages)):
+        for number in range(start, end):
             message = messages[number]
             if message.role != "assistant":
                 self._encode_input(message, number, run)
@@ -61,7 +88,6 @@ class InputEncoder:
             run.move_to(items)
             self._encode_answer(message, number, items)
         run.move_to(items)
-        return instructions, items
 
     def _own(self, raw: ProviderRaw | None) -> ProviderRaw:
         """Opaque state that this provider made; empty where it is another's."""

@@ -6,14 +6,13 @@ with a warning where the answer stays what was asked for, and refused where it w
 
 from typing import Any
 
-import msgspec
-
 from modeld_protocol.model import TokenCountParams
 from modeld_protocol.request import CanonicalRequest, ResponseFormat, Tool
 
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import Encoded
+from ..memory import Memory, with_beginning
 from ..notes import Notes
 from ..openai_shared.parameters import (
     check_tools,
@@ -25,6 +24,7 @@ from ..openai_shared.parameters import (
 )
 from ..openai_shared.schemas import is_strict_schema, tool_schema
 from ..openai_shared.thinking import plan_thinking, settle_thinking
+from .body import dump_body
 from .history import InputEncoder
 from .options import ResponsesOptions, parse_options
 from .types import MessageItem, ResponsesRequest
@@ -37,42 +37,33 @@ _PLAIN_OPTIONS = (
     *("previous_response_id", "conversation", "service_tier", "truncation", "max_tool_calls", "context_management"),
     *("user", "safety_identifier"),
 )
-_encode_body = msgspec.json.Encoder().encode
 
 
-def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool) -> Encoded:
+def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
     """Raises ProviderFailure (`capability_mismatch`, `invalid_request`), each with a next step."""
     notes = Notes()
-    body = _written(_build(request, model, notes, stream=stream))
+    body = dump_body(_build(request, model, notes, memory, stream=stream))
     return Encoded(PATH, body, warnings=notes.warnings())
 
 
 def encode_count(params: TokenCountParams, model: ModelSpec) -> Encoded:
     """The token count of a prompt. Raises ProviderFailure as above."""
     notes = Notes()
-    instructions, items = InputEncoder(model, notes).encode(params.system_prompt, params.messages)
+    instructions, _, items = InputEncoder(model, notes).encode(params.system_prompt, params.messages)
     built = ResponsesRequest(model.wire_name, items)
     if instructions:
         built.instructions = instructions
     if params.tools:
         built.tools = [_tool(tool, strict=False) for tool in params.tools]
-    return Encoded(COUNT_PATH, _written(built), warnings=notes.warnings())
+    return Encoded(COUNT_PATH, dump_body(built), warnings=notes.warnings())
 
 
-def _written(built: ResponsesRequest) -> bytes:
-    try:
-        return _encode_body(built)
-    except UnicodeEncodeError:
-        raise ProviderFailure("invalid_request", "a text holds half of a surrogate pair; send valid Unicode") from None
-    except (TypeError, OverflowError, RecursionError) as error:
-        raise ProviderFailure("invalid_request", f"a value can't be written as JSON ({error}); send plain JSON values") from None
-
-
-def _build(request: CanonicalRequest, model: ModelSpec, notes: Notes, *, stream: bool) -> ResponsesRequest:
+def _build(request: CanonicalRequest, model: ModelSpec, notes: Notes, memory: Memory | None, *, stream: bool) -> ResponsesRequest:
     options = parse_options(request, model)
     request = settle_thinking(request, model, notes)
-    instructions, items = InputEncoder(model, notes, stored=options.store).encode(request.system_prompt, request.messages)
-    built = ResponsesRequest(model.wire_name, items)
+    encoder = InputEncoder(model, notes, stored=options.store)
+    instructions, beginning, items = encoder.encode(request.system_prompt, request.messages, memory)
+    built = ResponsesRequest(model.wire_name, with_beginning(beginning, items))
     _add_instructions(built, instructions, request, model)
     if not model.quirks.prefill and items and isinstance(items[-1], MessageItem) and items[-1].role == "assistant":
         raise ProviderFailure("capability_mismatch", f"{model.id} can't go on with its own message; end with the user's")
