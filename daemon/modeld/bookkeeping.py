@@ -11,7 +11,7 @@ from modeld_protocol.usage import Cost, Usage
 from . import __version__
 from .clock import Clock
 from .config.schema import Config
-from .ledger.audit import Audit, CallFacts
+from .ledger.audit import Audit, Begun, CallFacts
 from .ledger.budgets import ASSUMED_OUTPUT_TOKENS, Account, BudgetExceeded, Budgets
 from .ledger.pricing import cost_of
 from .ledger.store import StoreError
@@ -62,27 +62,46 @@ class Books:
         """
         facts = _facts(call)
         account = self._open(call, facts)
-        seq, _, begun = self.audit.begin(facts)
+        row, begun = self.audit.begin(facts)
+        if begun is not None:
+            await self._begun(call, account, row, begun)
+        call.holds_end = call.consumer is not None
         try:
-            await self._begun(call, begun)
-            call.holds_end = call.consumer is not None
             response = await dispatch(call)
         except ProviderFailure as failure:
             status = "cancelled" if failure.error_class == "cancelled" else "failed"
             answered = call.outcome is not None and bool(call.outcome.content)  # else the cost is unknown, most likely none
             self.budgets.close(account, call.outcome.cost if call.outcome and answered else None)
-            await self._finished(call, self.audit.finish(seq, status, call.outcome, failure.error_class, charged=answered))
+            await self._finished(call, self.audit.finish(row, status, call.outcome, failure.error_class, charged=answered))
             raise
         except BaseException as error:
-            cancelled = isinstance(error, asyncio.CancelledError)
-            self.budgets.close(account, call.outcome.cost if call.outcome else None)
-            ending = ("cancelled", "cancelled") if cancelled else ("failed", "other")
-            await self._finished(call, self.audit.finish(seq, ending[0], call.outcome, ending[1]))
+            await self._broken_off(call, account, row, error)
             raise
-        response.warnings += account.warnings
+        if account.warnings:
+            response.warnings += account.warnings
         self.budgets.close(account, response.cost)
-        await self._finished(call, self.audit.finish(seq, "completed", response), whole=True)
+        finished = self.audit.finish(row, "completed", response)
+        if finished is None:
+            call.release()
+        else:
+            await self._finished(call, finished, whole=True)
         return response
+
+    async def _begun(self, call: Call, account: Account, row: Begun, begun: "asyncio.Future[None]") -> None:
+        try:
+            await begun
+        except StoreError as error:
+            self.budgets.close(account, None)
+            raise _failure(call, "other", f"nothing was sent: {error.message}", retryable=True) from None
+        except BaseException as error:
+            await self._broken_off(call, account, row, error)
+            raise
+
+    async def _broken_off(self, call: Call, account: Account, row: Begun, error: BaseException) -> None:
+        """A call that was cancelled, or went wrong in a way that nobody foresaw."""
+        self.budgets.close(account, call.outcome.cost if call.outcome else None)
+        ending = ("cancelled", "cancelled") if isinstance(error, asyncio.CancelledError) else ("failed", "other")
+        await self._finished(call, self.audit.finish(row, ending[0], call.outcome, ending[1]))
 
     def _open(self, call: Call, facts: CallFacts) -> Account:
         estimate = self._most(call) if self.budgets.limits else None
@@ -103,17 +122,11 @@ class Books:
         usage = Usage(estimate_input_tokens(params, spec.quirks.token_scale), output_tokens)
         return cost_of(usage, spec.pricing)[0]
 
-    @staticmethod
-    async def _begun(call: Call, begun: "asyncio.Future[None]") -> None:
-        try:
-            await begun
-        except StoreError as error:
-            raise _failure(call, "other", f"nothing was sent: {error.message}", retryable=True) from None
-
-    async def _finished(self, call: Call, finished: "asyncio.Future[None]", *, whole: bool = False) -> None:
+    async def _finished(self, call: Call, finished: "asyncio.Future[None] | None", *, whole: bool = False) -> None:
         """Wait for the commit, then send what was held. A cancel that comes meanwhile changes nothing of a whole answer."""
         try:
-            await finished
+            if finished is not None:
+                await finished
         except asyncio.CancelledError:
             await self._barrier()
             if not whole:
@@ -122,7 +135,7 @@ class Books:
             if task is not None:
                 task.uncancel()
         except StoreError:
-            _log.error("a finished call has no row", request_id=call.request_id)
+            _log.error("a finished call has no row yet", request_id=call.request_id)
         finally:
             call.release()
 

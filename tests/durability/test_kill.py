@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.harness.daemon import DaemonProcess, models_yaml
+from tests.harness.ledger import ledger_on_disk
 from tests.harness.peer import Peer
 
 from modeld.ledger.store import FILE_NAME
@@ -105,10 +106,14 @@ async def one_round(daemon: DaemonProcess, number: int, chance: random.Random, t
 
 
 def check_file(daemon: DaemonProcess, told: Acknowledged) -> None:
-    """The file is sound and has what clients were told."""
+    """The file is sound and has, with what is on its way into it, what clients were told."""
     connection = sqlite3.connect(daemon.state_dir / FILE_NAME)
     try:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    finally:
+        connection.close()
+    connection = ledger_on_disk(daemon.state_dir)
+    try:
         rows = connection.execute("SELECT request_id, status, input_tokens, output_tokens FROM calls").fetchall()
         messages = set(connection.execute("SELECT session_id, message_id FROM messages").fetchall())
     finally:

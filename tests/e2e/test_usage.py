@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.e2e.conftest import WIRES, World
 from tests.harness.daemon import DaemonProcess, models_yaml
+from tests.harness.ledger import ledger_on_disk
 from tests.harness.peer import Peer
 
 from modeld.bookkeeping import Books
@@ -61,10 +62,9 @@ async def test_every_answer_has_its_row(world: World, wire: str) -> None:
 
 async def test_no_request_without_a_row_and_no_end_before_it_is_complete(world: World) -> None:
     peer = await world.daemon.peer()
-    database = world.daemon.state_dir / FILE_NAME
 
     def statuses(request_id: str) -> list[str]:
-        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+        connection = ledger_on_disk(world.daemon.state_dir)
         try:
             return [row[0] for row in connection.execute("SELECT status FROM calls WHERE request_id = ?", (request_id,))]
         finally:
@@ -194,7 +194,7 @@ async def test_a_daemon_that_is_stopped_leaves_no_row_open() -> None:
             found = connection.execute("SELECT status, estimated, count(*) FROM calls GROUP BY 1, 2").fetchall()
             connection.close()
             assert found == [("cancelled", 1, 20)]
-            assert not (daemon.state_dir / f"{FILE_NAME}-wal").exists()
+            assert [path.name for path in daemon.state_dir.iterdir()] == [FILE_NAME], "neither a log nor a journal is left"
 
 
 async def test_two_daemons_with_one_state_directory_share_the_ledger() -> None:
@@ -326,6 +326,34 @@ async def test_a_budget_warns_then_refuses_before_anything_is_sent() -> None:
             daemon.config.write_text(json.dumps(raised))
             (await peer.call("config/reload")).ok()
             (await peer.call("model/complete", call)).ok()
+
+
+async def test_who_calls_through_a_client_is_named_limited_and_refused() -> None:
+    async with Simulator() as simulator:
+        config = priced(simulator, budgets={"client": {"limit": 3.0}}, clients={"editor": {"allow": ["acme.agent", "other.*"]}})
+        async with DaemonProcess(config) as daemon:
+            peer = await daemon.peer(client_id="editor")
+            call = {"model": "openai:sim-cached", "messages": "hi", "max_output_tokens": 16}
+            for initiator, whose in (("Acme.Agent", "editor/acme.agent"), ("other.one", "editor/other.one"), (None, "editor")):
+                request = {**call, "request_id": f"req-by-{initiator}", **({"initiator": initiator} if initiator else {})}
+                (await peer.call("model/stream", request)).ok()
+                assert (await row_of(peer, request["request_id"]))["client_id"] == whose
+            served = len(simulator.requests)
+            refused = await peer.call("model/complete", {**call, "initiator": "stranger.tool", "request_id": "req-stranger"})
+            assert refused.data["error_class"] == "auth"
+            assert "clients.editor.allow" in refused.error["message"]
+            row = await row_of(peer, "req-stranger")
+            assert (row["status"], row["client_id"], row["cost"]) == ("failed", "editor", None)
+            assert len(simulator.requests) == served
+            assert {one["availability"] for one in (await peer.call("provider/list")).ok()["providers"]} == {"available"}
+            # A budget of each client is one of each initiator.
+            spent = [await peer.call("model/complete", {**call, "initiator": "acme.agent"}) for _ in range(2)]
+            assert spent[-1].data["error_class"] == "quota_exceeded"
+            (await peer.call("model/complete", {**call, "initiator": "other.two"})).ok()
+            # What is allowed is read again with the config.
+            daemon.config.write_text(json.dumps({**json.loads(config), "clients": {}}))
+            (await peer.call("config/reload")).ok()
+            (await peer.call("model/complete", {**call, "initiator": "stranger.tool"})).ok()
 
 
 async def test_running_calls_hold_what_they_may_cost() -> None:

@@ -179,11 +179,11 @@ def _skip_the_row(patch: pytest.MonkeyPatch) -> None:
     begin = Audit.begin
 
     def unwritten(audit: Audit, facts: Any) -> Any:
-        seq, now_ms, done = begin(audit, facts)
+        row, done = begin(audit, facts)
         store = audit.store
         store._queue = [group for group in store._queue if group.done is not done]  # pyright: ignore[reportPrivateUsage]
         done.set_result(None)
-        return seq, now_ms, done
+        return row, done
 
     patch.setattr(Audit, "begin", unwritten)
 

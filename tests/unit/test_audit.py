@@ -71,10 +71,15 @@ def answer(model: str = "a:x", tokens: tuple[int, int, int, int] = (1_000, 100, 
 async def call(audit: Audit, response: CanonicalResponse | None = None, status: str = "completed", **facts: Any) -> int:
     """One call from its beginning to its end."""
     given = CallFacts(**{"request_id": "req_1", "provider": "a", "model": "a:x", "streamed": True, **facts})
-    seq, _, begun = audit.begin(given)
-    await begun
-    await audit.finish(seq, status, response, None if status == "completed" else "network")
-    return seq
+    row, begun = audit.begin(given)
+    await written(begun)
+    await written(audit.finish(row, status, response, None if status == "completed" else "network"))
+    return row[0]
+
+
+async def written(done: "asyncio.Future[None] | None") -> None:
+    if done is not None:
+        await done
 
 
 async def rows(audit: Audit, **params: Any) -> list[Any]:
@@ -86,15 +91,15 @@ async def rows(audit: Audit, **params: Any) -> list[Any]:
 
 async def test_a_row_from_its_beginning_to_its_end(audit: Audit, wall: Wall) -> None:
     facts = CallFacts("req_1", "a", "a:x", True, "me", "ses_1", "turn_1")
-    seq, began_ms, begun = audit.begin(facts)
-    await begun
+    entry, begun = audit.begin(facts)
+    await written(begun)
     (row,) = await rows(audit)
     assert (row.status, row.usage, row.cost, row.finished_at) == ("started", None, None, None)
-    assert began_ms == int(NOON_S * 1000)
+    assert row.started_at == time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(NOON_S))
     wall.now_s += 2
     usage = Usage(1, 2, 3, 4, 1, 10, False, 4, 2, "1h")
     response = answer(usage=usage, served_model="x-2026")
-    await audit.finish(seq, "completed", response)
+    await written(audit.finish(entry, "completed", response))
     (row,) = await rows(audit)
     assert (row.status, row.usage, row.cost) == ("completed", usage, response.cost)
     assert (row.client_id, row.session_id, row.turn_id, row.streamed) == ("me", "ses_1", "turn_1", True)
@@ -106,9 +111,9 @@ async def test_a_row_from_its_beginning_to_its_end(audit: Audit, wall: Wall) -> 
 async def test_unknown_is_null_and_never_zero(audit: Audit) -> None:
     await call(audit, None, "failed")
     await call(audit, answer("a:free"), "completed", model="a:free")
-    seq, _, begun = audit.begin(CallFacts("req_2", "a", "a:x", False))
-    await begun
-    await audit.finish(seq, "failed", answer(), "auth", charged=False)
+    entry, begun = audit.begin(CallFacts("req_2", "a", "a:x", False))
+    await written(begun)
+    await written(audit.finish(entry, "failed", answer(), "auth", charged=False))
     refused, free, failed = await rows(audit)
     assert (failed.usage, failed.cost, failed.error_class) == (None, None, "network")
     assert (free.usage.input_tokens, free.cost) == (1_000, None)
@@ -141,8 +146,8 @@ async def test_rows_keep_their_order_whatever_the_clock_does(audit: Audit, wall:
 
 
 async def test_a_restart_settles_what_it_finds_open(audit: Audit, store: Store, wall: Wall) -> None:
-    _, _, begun = audit.begin(CallFacts("req_mine", "a", "a:x", True))
-    await begun
+    _, begun = audit.begin(CallFacts("req_mine", "a", "a:x", True))
+    await written(begun)
     child = await asyncio.create_subprocess_exec("true")
     await child.wait()
     for name, pid, age_s in (("req_dead", child.pid, 1), ("req_alive", os.getppid(), 1), ("req_old", os.getppid(), 3 * 3_600)):

@@ -22,6 +22,8 @@ from modeld_protocol.usage import Cost
 from ..clock import Clock
 from ..observe.log import logger
 from . import queries
+from .journal import Journals
+from .posting import BEGUN, ENDED, ENDED_COLUMNS, Posting
 from .pricing import cost_of
 from .store import Store
 
@@ -30,23 +32,13 @@ INTERRUPTED_MS = 2 * 3_600_000  # no call lives that long: its process is gone e
 RETENTION_EVERY_S = 3_600.0
 _CHUNK = 500  # rows of one transaction of upkeep: 5 ms
 
-_BEGIN = (
-    "INSERT INTO calls (seq, pid, request_id, status, started_ms, provider, model, streamed, client_id, session_id, turn_id,"
-    " adapter_version) VALUES (?, ?, ?, 'started', ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_REFUSE = (
-    "INSERT INTO calls (seq, pid, request_id, status, started_ms, finished_ms, provider, model, streamed, client_id, session_id,"
-    " turn_id, adapter_version, error_class) VALUES (?, ?, ?, 'failed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_FINISH = (
-    "UPDATE calls SET status=?, error_class=?, finished_ms=?, provider=?, model=?, stop_reason=?, latency_ms=?,"
-    " time_to_first_token_ms=?, attempts=?, provider_request_id=?, served_model=?, input_tokens=?, output_tokens=?,"
-    " cached_input_tokens=?, cache_creation_input_tokens=?, cache_creation_1h_input_tokens=?, reasoning_tokens=?, estimated=?,"
-    " cache_breakpoints=?, cache_ttl=?, currency=?, total_cost=?, cache_savings=?, cost=? WHERE seq=?"
-)
-_FAIL = "UPDATE calls SET status=?, error_class=?, finished_ms=? WHERE seq=?"
 _REPRICE = "UPDATE calls SET currency=?, total_cost=?, cache_savings=?, cost=? WHERE seq=?"
 _INTERRUPT = "UPDATE calls SET status='interrupted' WHERE seq=? AND status='started'"
+
+_NOTHING = (None,) * (len(ENDED_COLUMNS) - 14)  # of an end after `finished_ms`: nothing is known
+
+Begun = tuple[int, int, str, str, int, str, str, int, str | None, str | None, str | None, str | None]
+"""The row of a call that has begun, in the order of its columns."""
 
 Prices = Callable[[str], Pricing | None]
 """The price of a model by its id, None where there is none now."""
@@ -71,9 +63,10 @@ class CallFacts(msgspec.Struct):
 class Audit:
     """Writes and reads the rows of calls. What it returns to be awaited is the commit; it raises StoreError."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, journals: Journals | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._posting = Posting(store, journals)
         self._pid = os.getpid()
         self._salt = int.from_bytes(clock.token(2), "big") >> 4 << 8
         self._seq = self.first_seq = self._begin_seq()
@@ -85,8 +78,9 @@ class Audit:
         return self._store
 
     def _begin_seq(self) -> int:
+        left = self._posting.take_over()
         ((highest,),) = self._store.read_now("SELECT max(seq) FROM calls")
-        return max((highest or 0) + 1, self._seq_of(self._now_ms()))
+        return max((highest or 0) + 1, left + 1, self._seq_of(self._now_ms()))
 
     def _now_ms(self) -> int:
         return int(self._clock.wall() * 1000)
@@ -95,42 +89,60 @@ class Audit:
         """Milliseconds, then 12 bits of chance that keep processes with one store apart, then 8 bits to count with."""
         return now_ms << 20 | self._salt
 
-    def _next_seq(self, now_ms: int) -> int:
-        self._seq = seq = max(self._seq + 1, self._seq_of(now_ms))
-        return seq
-
     # ---- writing
 
-    def begin(self, facts: CallFacts) -> tuple[int, int, "asyncio.Future[None]"]:
-        """Write the row of a call that is about to be sent: its number, when it began in ms, its commit."""
-        now_ms = self._now_ms()
-        seq = self._next_seq(now_ms)
-        row = (seq, self._pid, facts.request_id[:MAX_ID_CHARS], now_ms, *_whose(facts))
-        return seq, now_ms, self._store.write(_BEGIN, row)
+    def begin(self, facts: CallFacts) -> tuple[Begun, "asyncio.Future[None] | None"]:
+        """Write the row of a call that is about to be sent: the row, and its commit, None where it is written down already."""
+        row = self._begun(facts, "started", self._now_ms())
+        return row, self._posting.enter(BEGUN, row, keep=False)
+
+    def _begun(self, facts: CallFacts, status: str, now_ms: int) -> Begun:
+        self._seq = seq = max(self._seq + 1, self._seq_of(now_ms))
+        client_id = facts.client_id
+        return (
+            seq,
+            self._pid,
+            facts.request_id[:MAX_ID_CHARS],
+            status,
+            now_ms,
+            facts.provider[:MAX_ID_CHARS],
+            facts.model[:MAX_ID_CHARS],  # what was asked for, where there is no such model
+            int(facts.streamed),
+            client_id and client_id[:MAX_ID_CHARS],
+            facts.session_id,
+            facts.turn_id,
+            facts.adapter_version,
+        )
 
     def refuse(self, facts: CallFacts, error_class: str) -> None:
         """Write the row of a call that was refused before anything was sent; its commit is not waited for."""
         now_ms = self._now_ms()
-        seq = self._next_seq(now_ms)
-        self._store.write_soon(
-            _REFUSE, (seq, self._pid, facts.request_id[:MAX_ID_CHARS], now_ms, now_ms, *_whose(facts), error_class)
-        )
+        done = self._posting.enter(ENDED, (*self._begun(facts, "failed", now_ms), error_class, now_ms, *_NOTHING), keep=False)
+        if done is not None:
+            done.add_done_callback(_told)
 
     def finish(
-        self, seq: int, status: str, outcome: CanonicalResponse | None, error_class: str | None = None, *, charged: bool = True
-    ) -> "asyncio.Future[None]":
-        """Complete a row. `outcome` is what the call came to, None where nothing was made of it; `charged` is false where
-        the provider refused the call, so that what it would have cost is no cost."""
+        self, row: Begun, status: str, outcome: CanonicalResponse | None, error_class: str | None = None, *, charged: bool = True
+    ) -> "asyncio.Future[None] | None":
+        """Complete a row; as `begin`. `outcome` is what the call came to, None where nothing was made of it; `charged` is false
+        where the provider refused the call, so that what it would have cost is no cost."""
+        seq, pid, request_id, _, started_ms, provider, model, *whose = row
         now_ms = self._now_ms()
         if outcome is None:
-            return self._store.write(_FAIL, (status, error_class, now_ms, seq))
-        usage, metrics = outcome.usage, outcome.metrics
-        row = (
+            values = (seq, pid, request_id, status, started_ms, provider, model, *whose, error_class, now_ms, *_NOTHING)
+            return self._posting.enter(ENDED, values, keep=True)
+        usage, metrics, cost = outcome.usage, outcome.metrics, outcome.cost if charged else None
+        values = (
+            seq,
+            pid,
+            request_id,
             status,
-            error_class,
-            now_ms,
+            started_ms,
             outcome.provider,
             outcome.model,
+            *whose,
+            error_class,
+            now_ms,
             outcome.stop_reason,
             metrics.latency_ms,
             metrics.time_to_first_token_ms,
@@ -146,21 +158,26 @@ class Audit:
             usage.estimated,
             usage.cache_breakpoints,
             usage.cache_ttl,
-            *_money(outcome.cost if charged else None),
-            seq,
+            *_money(cost),
         )
-        return self._store.write(_FINISH, row)
+        return self._posting.enter(ENDED, values, keep=True)
+
+    async def close(self) -> None:
+        """Have every row in the store."""
+        await self._posting.close()
 
     # ---- reading
 
     async def query(self, params: UsageQueryParams) -> UsageQueryResult:
         """Rows, newest first. Raises ValueError for a date or cursor that is none."""
         select = queries.plan_rows(params, self._now_ms())
+        await self._posting.catch_up()
         return await self._store.read(lambda connection: queries.fetch_rows(connection, select))
 
     async def aggregate(self, params: UsageAggregateParams) -> UsageAggregateResult:
         """Sums by group. Raises ValueError for a date that is none."""
         select = queries.plan_groups(params, self._now_ms())
+        await self._posting.catch_up()
         return await self._store.read(lambda connection: queries.fetch_groups(connection, select))
 
     # ---- upkeep
@@ -170,6 +187,7 @@ class Audit:
         rows of models without a price now keep what they have. Raises ValueError for a date that is none."""
         result = UsageRepriceResult(0, 0, 0)
         where, values = queries.plan_pricing(params, self._now_ms())
+        await self._posting.catch_up()
         after = 0
         while True:
             rows = await self._store.read(_some_usage(where, (after, *values)))
@@ -183,6 +201,7 @@ class Audit:
     async def settle_interrupted(self) -> int:
         """Mark the calls whose daemon died: nobody will finish them. Returns how many there were."""
         now_ms = self._now_ms()
+        await self._posting.catch_up()
         open_rows: list[tuple[int, int, int]] = await self._store.read(
             lambda connection: connection.execute("SELECT seq, pid, started_ms FROM calls WHERE status = 'started'").fetchall()
         )
@@ -233,20 +252,6 @@ class Audit:
             await asyncio.sleep(RETENTION_EVERY_S)
 
 
-def _whose(facts: CallFacts) -> tuple[object, ...]:
-    client_id = facts.client_id[:MAX_ID_CHARS] if facts.client_id else None
-    model = facts.model[:MAX_ID_CHARS]  # what was asked for, where there is no such model
-    return (
-        facts.provider[:MAX_ID_CHARS],
-        model,
-        int(facts.streamed),
-        client_id,
-        facts.session_id,
-        facts.turn_id,
-        facts.adapter_version,
-    )
-
-
 def _money(cost: Cost | None) -> tuple[str | None, float | None, float | None, bytes | None]:
     if cost is None:
         return None, None, None, None
@@ -271,6 +276,11 @@ def _repriced(row: queries.PricedRow, prices: Prices, result: UsageRepriceResult
         return None
     result.changed += 1
     return (*_money(cost), seq)
+
+
+def _told(done: "asyncio.Future[None]") -> None:
+    if (error := done.exception()) is not None:
+        _log.error("a refused call has no row", reason=type(error).__name__)
 
 
 def _alive(pid: int) -> bool:

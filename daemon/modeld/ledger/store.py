@@ -185,6 +185,10 @@ class Store:
             return
         self._put(_Group(((sql, params),), None))
 
+    def commit_now(self) -> None:
+        """Commit what is queued without waiting for the turn's end; it stays queued while another process writes."""
+        self._commit()
+
     def _put(self, group: _Group) -> None:
         self._queue.append(group)
         if self._scheduled is None:
