@@ -32,6 +32,7 @@ CONNECT_TIMEOUT_S = 10.0
 DEFAULT_TIMEOUT_S = 600.0  # to the first content event, and for a whole call that isn't streamed
 IDLE_TIMEOUT_S = 300.0  # between content events of a stream; keep-alives don't count, hidden reasoning may be long
 MAX_STREAM_S = 3_600.0  # one streamed call
+COUNTS_AFTER_ERROR_S = 2.0  # a stream that told of an error may take so long to tell what the call cost
 MAX_RESPONSE_BYTES = 64 * MIB  # a body that isn't streamed
 MAX_STREAM_BYTES = 256 * MIB  # one streamed call
 MAX_ERROR_BODY_BYTES = 64 * KIB  # read of a failed answer; more says nothing

@@ -36,6 +36,7 @@ from modeld_protocol.events import (
 from modeld_protocol.response import StopReason
 from modeld_protocol.usage import Usage, Warning
 
+from .failure import ProviderFailure
 from .spec import PLAIN, Quirks
 from .tool_ids import canonical_tool_id
 
@@ -84,8 +85,9 @@ class Assembler:
     parse). Verbs after `complete` do nothing.
 
     `provider_type`, `wire_name` and `quirks` are those of the ModelSpec; `origin` marks opaque state with the first two.
-    `reported_cost` is what the provider says that the call cost, in USD. `late_usage` reads counts that a wire kept as they
-    came, where they come with every event: it is asked once, at the end.
+    `failure` is an error that the provider told of while it may still say what the call cost; `usage_is_final`, that it has said
+    so of an answer that isn't whole. `reported_cost` is what the provider says that the call cost, in USD. `late_usage` reads
+    counts that a wire kept as they came, where they come with every event: it is asked once, at the end.
     """
 
     __slots__ = (
@@ -98,6 +100,7 @@ class Assembler:
         "completed",
         "content",
         "events",
+        "failure",
         "late_usage",
         "message_id",
         "model_id",
@@ -112,6 +115,7 @@ class Assembler:
         "stop_sequence",
         "taken_tool_ids",
         "usage",
+        "usage_is_final",
         "warnings",
         "wire_name",
     )
@@ -135,6 +139,8 @@ class Assembler:
         self.content: list[Block] = []
         self.warnings: list[Warning] = []
         self.usage: Usage | None = None
+        self.usage_is_final = False
+        self.failure: ProviderFailure | None = None
         self.late_usage: Callable[[], Usage | None] | None = None
         self.stop_reason: StopReason | None = None
         self.stop_sequence: str | None = None

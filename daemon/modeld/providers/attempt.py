@@ -26,6 +26,7 @@ from .failure import ProviderFailure
 from .key_queue import Slot
 from .link import Link, unreachable
 from .wire.contract import REQUEST_ID_HEADERS, Encoded, StreamDecoder
+from .wire.halves import MARK, Frame, Halves
 
 
 class Attempt:
@@ -88,7 +89,7 @@ class Attempt:
                 self._note(exchange)
                 await self._pump(exchange, watch)
         except TimeoutError as error:
-            raise self._timed_out(*watch.verdict()) from error
+            raise (self.assembler.failure or self._timed_out(*watch.verdict())) from error
         finally:
             watch.stop()
 
@@ -111,7 +112,7 @@ class Attempt:
             await exchange.pump(reader.on_data)
             reader.end(exchange)
         except UpstreamError as error:
-            raise unreachable(error, self.link.name) from error
+            raise (self.assembler.failure or unreachable(error, self.link.name)) from error
         finally:
             if unsubscribe:
                 unsubscribe()
@@ -151,7 +152,7 @@ class Attempt:
         """Fill in what the provider did not say. A stream that was cut short never came to its final count."""
         assembler, request = self.assembler, self.call.request
         usage = assembler.usage or Usage(estimated=True)
-        if usage.estimated or cut_short:
+        if usage.estimated or (cut_short and not assembler.usage_is_final):
             scale = self.call.spec.quirks.token_scale
             usage.estimated = True
             if not (usage.input_tokens or usage.cached_input_tokens or usage.cache_creation_input_tokens):
@@ -263,6 +264,7 @@ class FrameReader:
         self._seen = False
         self._head = b""
         self._keep_raw = attempt.call.request.include_raw
+        self._halves: Halves | None = None
 
     def on_data(self, data: bytes) -> bool:
         """One read from the provider; True once the wire's end marker has come."""
@@ -272,16 +274,31 @@ class FrameReader:
         if not self._seen:
             self._look(frames, data)
         for event, payload in frames:
-            if feed(event, payload):
+            if MARK in payload or self._halves is not None:
+                alive = self._feed_joined((event, payload)) or alive
+            elif feed(event, payload):
                 alive = True
             if decoder.done:
                 break
-        if alive:
+        if self._attempt.assembler.failure is not None:
+            self._watch.last_words(limits.COUNTS_AFTER_ERROR_S)
+        elif alive:
             self._watch.alive()
         if self._keep_raw:
             self._attempt.raw_frames += [_raw_of(payload) for _, payload in frames]
         self._attempt.emit()
         return decoder.done
+
+    def _feed_joined(self, frame: Frame) -> bool:
+        """A frame that may hold half a character, or the other half of one."""
+        halves = self._halves or Halves()
+        alive = False
+        for event, payload in halves.take(frame):
+            if self._decoder.done:
+                break
+            alive = self._feed(event, payload) or alive
+        self._halves = halves if halves.waiting else None
+        return alive or self._halves is not None
 
     def _look(self, frames: list[tuple[str, bytes]], data: bytes) -> None:
         """Until the first frame, keep the head of the body: it may be an error that isn't a stream at all."""
@@ -298,7 +315,7 @@ class FrameReader:
         rest = self._frames.end()
         if not self._seen and not rest:
             raise self._attempt.link.failure_of(exchange, self._head)
-        for event, payload in rest:
+        for event, payload in [*(self._halves.rest() if self._halves else []), *rest]:
             self._feed(event, payload)
         decoder.end()
         self._attempt.emit()

@@ -39,6 +39,13 @@ class StreamDeadlines:
             self.stop()
             self._check()
 
+    def last_words(self, within_s: float) -> None:
+        """What still comes has to come now."""
+        if self._limit_s != within_s:
+            self._last, self._limit_s, self._lived = self._now(), within_s, True
+            self.stop()
+            self._check()
+
     def paused(self, paused: bool) -> None:
         """The client is slow, the provider isn't to blame."""
         self._is_paused = paused

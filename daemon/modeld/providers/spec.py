@@ -120,6 +120,8 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     """Files by id go into a system message before the message that names them, each behind this prefix."""
 
     # ---- the chat wire: what is read
+    usage_after_error: bool = False
+    """A stream that breaks off with an error may still tell what the call cost."""
     think_tags: bool = False
     """Content may begin with reasoning between <think> and </think>."""
     reasoning_snapshots: bool = False

@@ -39,8 +39,9 @@ OPENROUTER = ProviderRow(
     # Without require_parameters a provider that knows no tools or schemas may get the request, and they are dropped in
     # silence. With it `max_completion_tokens` finds no provider at many models, the older name does:
     # https://github.com/openstory-so/openstory/pull/1318 (2026-11-20). Reasoning goes back as the list that came, to the
-    # model that made it, since signatures and ciphertext are its vendor's. Uploads have no
-    # purpose, and are named by id in parts of type file: https://openrouter.ai/docs/api/api-reference/files/upload-a-file,
+    # model that made it, since signatures and ciphertext are its vendor's. A stream that failed tells its counts in the frame
+    # after the error: https://openrouter.ai/docs/api-reference/errors (2026-11-20). Uploads have no purpose, and are named by id
+    # in parts of type file: https://openrouter.ai/docs/api/api-reference/files/upload-a-file,
     # https://pypi.org/project/openrouter/1.3.84/ (2026-11-20).
     quirks=Quirks(
         max_tokens_field="max_tokens",
@@ -55,6 +56,7 @@ OPENROUTER = ProviderRow(
         reasoning_history="provider",
         reasoning_bound_to_model=True,
         reports_cost=True,
+        usage_after_error=True,
         file_purposes=(),
         options=(
             *("provider", "models", "route", "transforms", "plugins", "session_id", "reasoning", "usage", "cache_control"),
