@@ -311,6 +311,7 @@ export interface DaemonStatus {
   draining?: boolean;
   sessions?: number;
   keys?: Array<KeyStatus>;
+  store?: StoreStatus | null;
 }
 
 /** `deleted` is false where there was nothing. */
@@ -884,6 +885,20 @@ export interface StopParams {
 /** The daemon is on its way out. */
 export interface StopResult {
   stopping: boolean;
+}
+
+/**
+ * How the store of sessions and calls does. While it isn't `writable` no paid call begins; `last_error` stays after it was
+ * got over. `waiting` counts rows that are not in it yet; `put_aside` is where a broken file was put when the daemon started.
+ */
+export interface StoreStatus {
+  path: string | null;
+  size_bytes: number;
+  writable: boolean;
+  waiting?: number;
+  last_error?: string | null;
+  last_error_at?: string | null;
+  put_aside?: string | null;
 }
 
 /** The parameters of `stream/event`. `cursor` rises by one with every event of `epoch`'s stream. */

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from modeld_protocol.config import ConfigChanged, DaemonStatus
+from modeld_protocol.config import ConfigChanged, DaemonStatus, StoreStatus
 from modeld_protocol.events import AvailabilityChanged
 
 from . import __version__, limits
@@ -42,6 +42,7 @@ from .server.router import Router
 from .server.stream_encoder import StreamEncoder
 from .sessions.fanout import Encode
 from .sessions.records import SCHEMA as SESSIONS
+from .sessions.records import timestamp
 from .sessions.registry import Sessions
 from .sessions.retention import Retention
 from .sessions.turn import Turns
@@ -247,7 +248,20 @@ class Daemon:
             providers={provider.name: provider.availability for provider in self.runtime.providers()},
             draining=self.draining,
             sessions=self.sessions.count(),
+            store=self._store_status(),
             keys=self.runtime.keys(),
+        )
+
+    def _store_status(self) -> StoreStatus:
+        health = self.store.health
+        return StoreStatus(
+            path=str(health.path) if health.path else None,
+            size_bytes=health.size_bytes,
+            writable=health.writable,
+            waiting=health.waiting,
+            last_error=health.last_error,
+            last_error_at=timestamp(health.last_error_ms) if health.last_error_ms is not None else None,
+            put_aside=str(health.put_aside) if health.put_aside else None,
         )
 
 

@@ -61,6 +61,19 @@ class ConfigChanged(msgspec.Struct):
     problems: list[Problem]
 
 
+class StoreStatus(msgspec.Struct, omit_defaults=True):
+    """How the store of sessions and calls does. While it isn't `writable` no paid call begins; `last_error` stays after it was
+    got over. `waiting` counts rows that are not in it yet; `put_aside` is where a broken file was put when the daemon started."""
+
+    path: str | None
+    size_bytes: int
+    writable: bool
+    waiting: int = 0
+    last_error: str | None = None
+    last_error_at: str | None = None
+    put_aside: str | None = None
+
+
 class DaemonStatus(msgspec.Struct):
     """How the daemon does; `providers` has the availability of each. `queued_calls` wait for a place among their client's own
     calls, or for their key: `keys` says of those that are in use how many, and why."""
@@ -83,6 +96,7 @@ class DaemonStatus(msgspec.Struct):
     draining: bool = False
     sessions: int = 0
     keys: list[KeyStatus] = []
+    store: StoreStatus | None = None
 
 
 class StopParams(msgspec.Struct, omit_defaults=True):

@@ -12,7 +12,7 @@ import msgspec
 
 from modeld_client.errors import DaemonUnavailable, ModeldError
 from modeld_client.launch import NotListening
-from modeld_protocol.config import DaemonStatus
+from modeld_protocol.config import DaemonStatus, StoreStatus
 
 from .. import __version__
 from ..config.locations import config_place
@@ -179,6 +179,22 @@ def _running(status: DaemonStatus) -> Iterator[Finding]:
     if not status.config_valid:
         said = "its config file has errors now; the last good one is in force"
         yield Finding("daemon", "warning", said, "modeld --check-config")
+    if status.store is not None:
+        yield _store(status.store)
+
+
+def _store(store: StoreStatus) -> Finding:
+    where = f"{store.path or 'in memory'}, {mebibytes(store.size_bytes)}"
+    if not store.writable:
+        step = "free space or mend what it says; the daemon tries again every few seconds"
+        return Finding("store", "error", f"{where}: no call begins, {store.last_error}", step)
+    if store.put_aside:
+        step = f"`sqlite3 '{store.put_aside}' .recover` may save what is in it; delete it when you don't need it"
+        return Finding("store", "warning", store.last_error or f"a broken store was put aside as {store.put_aside}", step)
+    if store.last_error:
+        step = "it is well again; `modeld status` tells when it was"
+        return Finding("store", "warning", f"{where}: at {store.last_error_at} {store.last_error}", step)
+    return Finding("store", "ok", where)
 
 
 def _last_words(options: argparse.Namespace) -> Iterator[Finding]:

@@ -46,6 +46,7 @@ def facts(status: DaemonStatus) -> list[tuple[str, str, str]]:
         ("calls", f"{status.running_calls} running, {status.queued_calls} waiting, {status.calls_total} in all", ""),
         ("memory", mebibytes(status.rss_bytes), ""),
     ]
+    lines += _store(status)
     if not status.config_valid:
         lines.insert(3, ("", "it has errors now, the last good one is in force: `modeld --check-config`", "red"))
     keyless = [name for name, state in status.providers.items() if state == "not_configured"]
@@ -56,4 +57,18 @@ def facts(status: DaemonStatus) -> list[tuple[str, str, str]]:
         lines.append(("no key", ", ".join(keyless), "dim"))
     if status.draining:
         lines.append(("", "shutting down", "yellow"))
+    return lines
+
+
+def _store(status: DaemonStatus) -> list[tuple[str, str, str]]:
+    store = status.store
+    if store is None:
+        return []
+    waiting = f", {store.waiting} rows waiting" if store.waiting else ""
+    where = store.path or "in memory"
+    lines = [("store", f"{where}, {mebibytes(store.size_bytes)}, {status.sessions} sessions{waiting}", "")]
+    if not store.writable:
+        lines.append(("", f"can't be written, no call begins: {store.last_error}", "red"))
+    elif store.last_error:
+        lines.append(("", f"{store.last_error_at}: {store.last_error}", "yellow"))
     return lines
