@@ -199,6 +199,18 @@ def test_the_starter_gets_everything_before_its_reply() -> None:
     assert line.cursors == [1, 2, 3, 4]
 
 
+def test_who_unsubscribes_before_it_was_caught_up_hears_nothing_more() -> None:
+    world, line = World(), Line()
+    world.publish(4)
+    world.journal.follow(line, 1)
+    world.journal.unfollow(line)
+    assert world.journal.follow(line, None) == 4, "a snapshot holds these four"
+    world.run()
+    assert not line.sent
+    world.publish()
+    assert line.cursors == [5]
+
+
 def test_who_leaves_is_forgotten() -> None:
     world, line = World(), Line()
     world.journal.follow(line, None)

@@ -241,6 +241,7 @@ class Journal:
     def _drop(self, subscriber: _Subscriber) -> None:
         self._subscribers = [one for one in self._subscribers if one is not subscriber]
         subscriber.unclose()
+        subscriber.behind = False  # a catch-up that is on its way has nothing to send any more
         self._unwatch(subscriber)
 
     # ---- lagging
