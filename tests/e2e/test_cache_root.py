@@ -1,4 +1,4 @@
-"""The root of a session's prompt cache outlives the daemon and is inherited by forks: what breaks the prefix there is told too."""
+"""The root of a session's prompt cache outlives the daemon, and forks inherit it: what breaks the prefix there is told too."""
 
 import json
 from collections.abc import AsyncIterator

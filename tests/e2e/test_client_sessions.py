@@ -48,7 +48,7 @@ async def test_a_conversation(daemon: DaemonProcess) -> None:
         assert (await session.update(metadata={"k": 2})).metadata == {"k": 2}
         assert session.id in {one.session_id for one in (await client.sessions.list()).sessions}
         assert (await (await client.sessions.get(session.id)).validate()).valid
-        assert await session.delete()
+        await session.delete()
         with pytest.raises(InvalidRequest):
             await client.sessions.get(session.id)
 
@@ -126,8 +126,9 @@ def _blocking(daemon: DaemonProcess) -> None:
             assert session.cancel()
             with pytest.raises(Cancelled):
                 turn.result()
-        assert client.sessions.delete(session.id)
-        assert not client.sessions.delete(session.id)
+        client.sessions.delete(session.id)
+        with pytest.raises(InvalidRequest, match=session.id):
+            client.sessions.delete(session.id)
 
 
 async def test_the_same_without_await(daemon: DaemonProcess) -> None:

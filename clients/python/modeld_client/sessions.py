@@ -44,9 +44,9 @@ class AsyncSessions:
         """A page of sessions, last used first; `next_cursor` is where the next page begins."""
         return await self._call("session/list", types.SessionListParams(limit, cursor), types.SessionListResult)
 
-    async def delete(self, session_id: str) -> bool:
-        """Delete one; False where there was none."""
-        return (await self._call("session/delete", types.SessionRef(session_id), types.DeleteResult)).deleted
+    async def delete(self, session_id: str) -> None:
+        """Delete one; raises InvalidRequest where there is none of that id."""
+        await self._call("session/delete", types.SessionRef(session_id), types.DeleteResult)
 
     async def import_(self, export: types.SessionExport | Json) -> "AsyncSession":
         """A new session from what `AsyncSession.export` gave."""
@@ -118,9 +118,9 @@ class AsyncSession:
         params = types.TurnCancelParams(self.id, turn_id)
         return (await self._call("turn/cancel", params, types.TurnCancelResult)).cancelled
 
-    async def delete(self) -> bool:
+    async def delete(self) -> None:
         """Delete it."""
-        return (await self._call("session/delete", self._ref(), types.DeleteResult)).deleted
+        await self._call("session/delete", self._ref(), types.DeleteResult)
 
     def subscribe(self, epoch: str | None = None, cursor: int | None = None) -> "AsyncSessionFeed":
         """Follow it: use with `async with`. With the epoch and cursor of the last event seen, what was missed comes first."""

@@ -55,9 +55,9 @@ class Sessions:
         """A page of sessions, last used first; `next_cursor` is where the next page begins."""
         return self._call("session/list", types.SessionListParams(limit, cursor), types.SessionListResult)
 
-    def delete(self, session_id: str) -> bool:
-        """Delete one; False where there was none."""
-        return (self._call("session/delete", types.SessionRef(session_id), types.DeleteResult)).deleted
+    def delete(self, session_id: str) -> None:
+        """Delete one; raises InvalidRequest where there is none of that id."""
+        self._call("session/delete", types.SessionRef(session_id), types.DeleteResult)
 
     def import_(self, export: types.SessionExport | Json) -> "Session":
         """A new session from what `Session.export` gave."""
@@ -129,9 +129,9 @@ class Session:
         params = types.TurnCancelParams(self.id, turn_id)
         return (self._call("turn/cancel", params, types.TurnCancelResult)).cancelled
 
-    def delete(self) -> bool:
+    def delete(self) -> None:
         """Delete it."""
-        return (self._call("session/delete", self._ref(), types.DeleteResult)).deleted
+        self._call("session/delete", self._ref(), types.DeleteResult)
 
     def subscribe(self, epoch: str | None = None, cursor: int | None = None) -> "SessionFeed":
         """Follow it: use with `with`. With the epoch and cursor of the last event seen, what was missed comes first."""

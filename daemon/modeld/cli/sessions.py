@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from modeld_client import Client
+from modeld_client.errors import InvalidRequest
 from modeld_protocol.session import Session
 
 from .daemon import connect
@@ -22,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     """A table, last used first, or JSON; 1 where one that was to be deleted is not there."""
     with connect(options) as client:
         if options.delete:
-            missing = [session_id for session_id in options.delete if not client.sessions.delete(session_id)]
+            missing = [session_id for session_id in options.delete if not _delete(client, session_id)]
             for session_id in missing:
                 say(f"modeld: there is no session {session_id}", "red")
             return 1 if missing else 0
@@ -37,6 +39,14 @@ def run(options: argparse.Namespace) -> int:
         if found.next_cursor:
             say(f"more than {options.limit}; --limit shows them", "dim")
     return 0
+
+
+def _delete(client: Client, session_id: str) -> bool:
+    try:
+        client.sessions.delete(session_id)
+    except InvalidRequest:
+        return False
+    return True
 
 
 def _row(session: Session) -> list[str]:

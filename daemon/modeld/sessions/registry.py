@@ -238,12 +238,9 @@ class Sessions:
         more = f"{rows[limit - 1].updated_ms}.{rows[limit - 1].session_id}" if len(rows) > limit else None
         return SessionListResult([records.describe(row) for row in rows[:limit]], more)
 
-    async def delete(self, session_id: str) -> bool:
-        """Delete a session; its turn, if one runs, is cancelled first. False where there is none."""
-        try:
-            live = await self.open(session_id)
-        except ProviderFailure:
-            return False
+    async def delete(self, session_id: str) -> None:
+        """Delete a session; its turn, if one runs, is cancelled first."""
+        live = await self.open(session_id)
         live.deleted = True
         running = live.running
         if running is not None and running.task is not None and running.cancel is not None:
@@ -261,7 +258,6 @@ class Sessions:
         live.journal.close()
         self.forget(live)
         self.on_deleted()
-        return True
 
     async def expire(self, session_id: str, updated_ms: int) -> bool:
         """Delete a session that was last changed then; False where somebody uses it, or has changed it since."""

@@ -94,7 +94,8 @@ class SessionHandlers:
     @failing
     async def delete(self, context: CallContext, params: SessionRef) -> DeleteResult:
         """Delete a session."""
-        return DeleteResult(await self._sessions.delete(params.session_id))
+        await self._sessions.delete(params.session_id)
+        return DeleteResult(True)
 
     @failing
     async def append(self, context: CallContext, params: SessionAppendParams) -> SessionAppendResult:
