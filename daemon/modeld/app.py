@@ -34,6 +34,7 @@ from .server.handlers.model import ModelHandlers
 from .server.handlers.provider import ProviderHandlers
 from .server.handlers.provider_extras import ProviderExtraHandlers
 from .server.handlers.session import SessionHandlers
+from .server.handlers.text_document import CAPABILITIES, TextDocumentHandlers
 from .server.handlers.turn import TurnHandlers
 from .server.handlers.usage import UsageHandlers
 from .server.handshake import DaemonIdentity
@@ -112,7 +113,7 @@ class Daemon:
         self.retention = Retention(self.sessions, self.store)
         self.retention.follow(source.config.retention)
         self.router = Router(self._admission)
-        self.identity = DaemonIdentity(self.daemon_id, self.runtime.epoch, __version__)
+        self.identity = DaemonIdentity(self.daemon_id, self.runtime.epoch, __version__, language=CAPABILITIES)
         self.listener = Listener(self.router, self.identity, clock=clock, on_change=self._note_clients)
         self._busy_at_s = self.started
         self._stopping = asyncio.Event()
@@ -124,6 +125,7 @@ class Daemon:
         UsageHandlers(self.audit, self.runtime.price_of).register(self.router)
         ProviderExtraHandlers(self.runtime).register(self.router)
         ConfigHandlers(self.source).register(self.router)
+        TextDocumentHandlers(self.source).register(self.router)
         DaemonHandlers(self.status, self.stop).register(self.router)
         self.source.on_change = self.apply_config
 

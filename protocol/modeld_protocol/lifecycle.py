@@ -77,6 +77,11 @@ class ServerCapabilities(msgspec.Struct, omit_defaults=True):
     textDocumentSync: Any = None
     hoverProvider: Any = None
     completionProvider: Any = None
+    codeActionProvider: Any = None
+    definitionProvider: Any = None
+    referencesProvider: Any = None
+    documentSymbolProvider: Any = None
+    renameProvider: Any = None
 
 
 class ServerInfo(msgspec.Struct):

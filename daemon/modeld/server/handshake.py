@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import msgspec
 
+from modeld.language.text import chosen_encoding
 from modeld.limits import MAX_CLIENT_ENV_BYTES, MAX_HEADER_BYTES, MAX_MESSAGE_BYTES, MAX_REQUESTS_IN_FLIGHT
 from modeld_protocol import IR_VERSION, PROTOCOL_VERSIONS
 from modeld_protocol.errors import INVALID_PARAMS
@@ -60,7 +61,7 @@ def negotiate(
     version = _choose_version(options.protocol_versions, identity.protocol_versions)
     _check_features(options.required, identity.features)
     client = _client_state(params, options, number, version)
-    return client, _answer(identity, version)
+    return client, _answer(identity, client)
 
 
 def _read_params(raw_params: bytes | msgspec.Raw) -> InitializeParams:
@@ -140,7 +141,10 @@ def _wrong_token() -> WrongToken:
     return WrongToken(error.code, error.message)
 
 
-def _answer(identity: DaemonIdentity, version: int) -> InitializeResult:
+def _answer(identity: DaemonIdentity, client: ClientState) -> InitializeResult:
+    version = client.protocol_version
     modeld = ModeldCapabilities(version, IR_VERSION, identity.daemon_id, identity.epoch, list(identity.features), LIMITS)
-    capabilities = ServerCapabilities(ExperimentalCapabilities(modeld), **identity.language)
+    # A client that names no encoding counts in UTF-16 and may not know the answer.
+    encoding = chosen_encoding(client.position_encodings) if identity.language and client.position_encodings else None
+    capabilities = ServerCapabilities(ExperimentalCapabilities(modeld), positionEncoding=encoding, **identity.language)
     return InitializeResult(capabilities, ServerInfo("modeld", identity.version))
