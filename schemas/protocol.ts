@@ -434,7 +434,7 @@ export interface HandoffPreviewParams {
 /**
  * What becomes of a history at another model: blocks `kept` as they are, `degraded` to another form, `dropped`; `refused`
  * holds what the model can't take at all, so that a turn on it fails. `cost` is what reading the history costs there without
- * a cache, in `currency`; `stay_cost` what it costs where it is, from that model's cache.
+ * a cache, in `currency`; `stay_cost` what it costs where it is, from that model's cache; null where a price is unknown.
  */
 export interface HandoffReport {
   from_model: string | null;
@@ -732,6 +732,11 @@ export interface ServerCapabilities {
   textDocumentSync?: unknown;
   hoverProvider?: unknown;
   completionProvider?: unknown;
+  codeActionProvider?: unknown;
+  definitionProvider?: unknown;
+  referencesProvider?: unknown;
+  documentSymbolProvider?: unknown;
+  renameProvider?: unknown;
 }
 
 /** LSP's serverInfo. */
@@ -782,13 +787,13 @@ export interface SessionChanged {
   turn_id?: string | null;
 }
 
-/** What a new session starts with; everything may be left to defaults. */
+/** What a new session starts with; everything may be left out, or null. */
 export interface SessionCreateParams {
   model?: string | null;
   system_prompt?: string | null;
-  tools?: Array<Tool>;
-  metadata?: Record<string, unknown>;
-  policy?: Record<string, unknown>;
+  tools?: Array<Tool> | null;
+  metadata?: Record<string, unknown> | null;
+  policy?: Record<string, unknown> | null;
 }
 
 /** What `session/export` gives and `session/import` takes. */
@@ -1080,7 +1085,10 @@ export interface TurnResult {
   cursor?: number | null;
 }
 
-/** Run a turn. The fields after `input` hold for this turn alone; `detach` lets it go on without its client. */
+/**
+ * Run a turn. The fields after `input` hold for this turn alone, as in a CanonicalRequest: with a `provider` and no `model`
+ * it runs on that provider's default. `detach` lets it go on without its client.
+ */
 export interface TurnStartParams {
   session_id: string;
   input: string | Array<Message>;
@@ -1098,6 +1106,8 @@ export interface TurnStartParams {
   provider_options?: Record<string, Record<string, unknown>> | null;
   timeout_seconds?: number | null;
   detach?: boolean;
+  provider?: string | null;
+  metadata?: Record<string, unknown> | null;
   request_id?: string | null;
 }
 

@@ -252,28 +252,33 @@ class Runtime:
         def observe(event: TraceEvent) -> None:
             log.observe(event)
             if isinstance(event, CallStarted):
-                self._changed(self._availability.started(event.provider, event.model))
+                changes = self._availability.started(event.provider, event.model)
             elif isinstance(event, CallCompleted):
-                self._changed(self._availability.succeeded(event.provider, event.model))
+                changes = self._availability.succeeded(event.provider, event.model)
             elif isinstance(event, CallFailed):
                 if event.error_class == "auth" and (adapter := self.snapshot.config.adapters.get(event.provider)):
                     self._keys.rejected(adapter)
+            changes: list[AvailabilityChanged] = []
                 if not (lent and event.error_class in _OF_THE_KEY):
-                    self._changed(self._availability.failed(event.provider, event.model, event.error_class))
+                    changes = self._availability.failed(event.provider, event.model, event.error_class)
             if trace is not None:
                 trace(event)
 
         return observe
 
-    def _changed(self, changes: list[AvailabilityChanged]) -> None:
+    def _changed(self, changes: list[AvailabilityChanged], trace: Callable[[TraceEvent], None] | None) -> None:
         for change in changes:
             _log.warning("availability changed", provider=change.provider, model=change.model, state=change.state)
             self.on_availability(change)
+            if changes:
+                self._changed(changes, trace)
 
     # ---- what there is
 
     def adapter_config(self, name: str) -> AdapterConfig | None:
         """The config of an adapter, None where there is none of that name."""
+            if trace is not None:
+                trace(change)
         return self.snapshot.config.adapters.get(name)
 
     def price_of(self, model: str) -> Pricing | None:

@@ -55,13 +55,13 @@ class SessionResult(msgspec.Struct):
 
 
 class SessionCreateParams(msgspec.Struct, omit_defaults=True):
-    """What a new session starts with; everything may be left to defaults."""
+    """What a new session starts with; everything may be left out, or null."""
 
     model: str | None = None
     system_prompt: str | None = None
-    tools: list[Tool] = []
-    metadata: dict[str, Any] = {}
-    policy: dict[str, Any] = {}
+    tools: list[Tool] | None = None
+    metadata: dict[str, Any] | None = None
+    policy: dict[str, Any] | None = None
 
 
 class SessionRef(msgspec.Struct):
@@ -209,7 +209,8 @@ class SubscribeResult(msgspec.Struct, omit_defaults=True):
 
 
 class TurnStartParams(msgspec.Struct, omit_defaults=True):
-    """Run a turn. The fields after `input` hold for this turn alone; `detach` lets it go on without its client."""
+    """Run a turn. The fields after `input` hold for this turn alone, as in a CanonicalRequest: with a `provider` and no `model`
+    it runs on that provider's default. `detach` lets it go on without its client."""
 
     session_id: str
     input: str | list[Message]
@@ -227,13 +228,15 @@ class TurnStartParams(msgspec.Struct, omit_defaults=True):
     provider_options: dict[str, dict[str, Any]] | None = None
     timeout_seconds: float | None = None
     detach: bool = False
+    provider: str | None = None
+    metadata: dict[str, Any] | None = None
     request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
 
 
-class HandoffReport(msgspec.Struct, omit_defaults=True):
+class HandoffReport(msgspec.Struct):
     """What becomes of a history at another model: blocks `kept` as they are, `degraded` to another form, `dropped`; `refused`
     holds what the model can't take at all, so that a turn on it fails. `cost` is what reading the history costs there without
-    a cache, in `currency`; `stay_cost` what it costs where it is, from that model's cache."""
+    a cache, in `currency`; `stay_cost` what it costs where it is, from that model's cache; null where a price is unknown."""
 
     from_model: str | None
     to_model: str

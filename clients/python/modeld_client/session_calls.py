@@ -41,6 +41,8 @@ class TurnFields(TypedDict, total=False):
     cache: Cache | Json
     provider_options: Mapping[str, Json]
     timeout_seconds: float
+    provider: str
+    metadata: Json
     request_id: str
 
 

@@ -178,6 +178,7 @@ class Sessions:
                 "invalid_request",
                 f"{at} of session {live.session_id} is running; wait for its end, cancel it with turn/cancel, "
                 "or set the session's policy.concurrent_turns to queue",
+                retryable=True,
             )
         if len(live.waiting) >= MAX_WAITING:
             raise ProviderFailure("rate_limit", f"{MAX_WAITING} turns wait for session {live.session_id}; try again later")
@@ -214,8 +215,8 @@ class Sessions:
     async def create(self, params: SessionCreateParams) -> Session:
         """A new session, empty."""
         self._check_model(params.model)
-        check_policy(params.policy)
-        settings = Settings(params.model, params.system_prompt, params.tools, params.metadata, params.policy)
+        check_policy(params.policy or {})
+        settings = Settings(params.model, params.system_prompt, params.tools or [], params.metadata or {}, params.policy or {})
         return await self._insert(settings, State(), [])
 
     async def update(self, params: SessionUpdateParams) -> Session:

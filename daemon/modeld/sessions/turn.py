@@ -241,8 +241,8 @@ class Turns:
             closing, warning = closing_message(calls, self._sessions.clock.new_id("msg"))
             messages = [closing, *messages]
             warnings.append(warning)
-        model = params.model or live.settings.model
-        spec = resolve(self._runtime.snapshot.registry, model, None)
+        model = params.model or (None if params.provider else live.settings.model)
+        spec = resolve(self._runtime.snapshot.registry, model, params.provider)
         request_id = params.request_id or self._sessions.clock.new_id("req")
         running = Running(turn_id, request_id, spec.id, messages, self._sessions.now_ms(), kept)
         turn = Turn(live, params, starter, running)
@@ -262,6 +262,7 @@ class Turns:
         request = CanonicalRequest(
             messages=sent.messages,
             model=spec.id,
+            provider=spec.provider if params.provider else None,
             request_id=turn.running.request_id,
             system_prompt=settings.system_prompt if params.system_prompt is None else params.system_prompt,
             tools=settings.tools if params.tools is None else params.tools,
@@ -275,6 +276,7 @@ class Turns:
             cache=cache,
             provider_options=params.provider_options,
             timeout_seconds=params.timeout_seconds,
+            metadata=params.metadata,
         )
         starter = turn.starter
         call = self._runtime.prepare(
