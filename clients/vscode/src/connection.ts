@@ -167,7 +167,8 @@ export class Connection implements vscode.Disposable {
     const live = await this.ready(token);
     if (token?.isCancellationRequested) throw new vscode.CancellationError();
     try {
-      const answer = live.client.sendRequest<Methods[M]['result']>(method, params, token);
+      // A third argument that is undefined would make the params a list.
+      const answer = live.client.sendRequest<Methods[M]['result']>(method, params, ...(token ? [token] : []));
       return await (QUICK.has(method) ? this.inTime(method, answer, live) : answer);
     } catch (error) {
       throw this.failure(method, error, live);
