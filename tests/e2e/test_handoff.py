@@ -81,8 +81,42 @@ async def reasoned(peer: Peer, simulator: Any, home: str) -> tuple[str, list[str
     assert len(ids) == 1
     (await turn(peer, session_id, results_for(ids))).ok()
     stayed = await fork(peer, session_id)
-    (await turn(peer, stayed, "And tomorrow?", model=f"{home}:sim-text")).ok()
-    return session_id, history_of(last_body(simulator))[:-1]
+    (await turn(peer, stayed, "And tomorrow?")).ok()
+    at_home = history_of(last_body(simulator))[:-1]
+    check_state_is_there(home, await messages_of(peer, stayed), "".join(at_home))
+    return session_id, at_home
+
+
+NOTHING_BACK = {"groq", "openai", "openai-compatible", "qwen"}
+"""Whose wire takes no reasoning back: what they think is for people to read."""
+SIGNED = {"anthropic": "signature", "anthropic-compatible": "signature", "gemini": "thoughtSignature"} | {
+    "openai-responses": "encrypted_content"
+}
+"""What the others sign or encrypt it with; the rest give and take it as text."""
+
+
+def leaves(value: Any, key: str = "") -> list[str]:
+    """The texts of a provider's state that are its own: signatures, encrypted reasoning, ids."""
+    if isinstance(value, dict):
+        return [text for name, one in value.items() for text in leaves(one, name)]
+    if isinstance(value, list):
+        return [text for one in value for text in leaves(one, key)]
+    return [value] if isinstance(value, str) and key not in ("provider", "model", "field") else []
+
+
+def check_state_is_there(home: str, messages: list[Message], sent: str) -> None:
+    """What a home gave to be given back goes there: signatures, encrypted reasoning, or reasoning as text; on both answers."""
+    answers = [message["content"] for message in messages if message["role"] == "assistant"][:2]
+    for number, content in enumerate(answers):
+        raws = [block["provider_raw"] for block in content if "provider_raw" in block]
+        assert SIGNED.get(home, "") in json.dumps(raws), f"{home}: answer {number} is not signed"
+        state = leaves(raws)
+        state += [block["text"] for block in content if block["type"] == "thinking" and "field" in block.get("provider_raw", {})]
+        if home == "ollama":
+            state += [block["text"] for block in content if block["type"] == "thinking"]
+        assert bool(state) is (home not in NOTHING_BACK), f"{home}: answer {number} has state"
+        missing = [text for text in state if json.dumps(text, ensure_ascii=False) not in sent]
+        assert not missing, f"{home}: answer {number}"
 
 
 @pytest.mark.parametrize("home", TYPES)
@@ -100,7 +134,7 @@ async def test_there_and_back_again_to_every_other(peer: Peer, simulator: Any, h
         assert calls == results, f"{home} → {away}"
         ids = calls_of(left["message"])
         (await turn(peer, travelling, results_for(ids), model=f"{away}:sim-text")).ok()
-        back = (await turn(peer, travelling, "And tomorrow?", model=f"{home}:sim-text")).ok()
+        back = (await turn(peer, travelling, "And tomorrow?")).ok()
         sent = history_of(last_body(simulator))
         assert sent[: len(at_home)] == at_home, f"{home} → {away} → {home}"
         calls, results = wire_pairs(last_body(simulator))
