@@ -14,15 +14,14 @@ const shared = {
   legalComments: 'none',
   logLevel: 'warning',
 };
+const named = (folder) => (existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.ts')).map((name) => `${folder}/${name}`) : []);
+const pages = { ...shared, platform: 'browser', format: 'iife', target: 'es2022', entryPoints: named('src/webview'), outdir: 'dist/webview' };
 const extension = { ...shared, entryPoints: ['src/extension.ts'], outfile: 'dist/extension.js' };
 
 if (process.argv.includes('--watch')) {
-  await (await context(extension)).watch();
+  await Promise.all([extension, pages].map(async (options) => (await context(options)).watch()));
 } else {
   rmSync('dist', { recursive: true, force: true });
-  await build(extension);
-  if (process.argv.includes('--tests') && existsSync('test/suite')) {
-    const suites = readdirSync('test/suite').filter((name) => name.endsWith('.ts'));
-    await build({ ...shared, minify: false, entryPoints: suites.map((name) => `test/suite/${name}`), outdir: 'dist/test' });
-  }
+  await Promise.all([build(extension), build(pages)]);
+  if (process.argv.includes('--tests')) await build({ ...shared, minify: false, entryPoints: named('test/suite'), outdir: 'dist/test' });
 }

@@ -1,9 +1,10 @@
 // The one connection to the daemon: made, watched, made again, and typed by the protocol.
+import { randomUUID } from 'node:crypto';
 import * as vscode from 'vscode';
 import type { Client } from './client';
 import { CANCELLED, errorData, FAILED, LOST, NOT_CONNECTED, RequestFailed, SILENT, words } from './failure';
 import { findProgram, launch, type Running } from './launch';
-import type { CanonicalRequest, CanonicalResponse, Methods, ModeldCapabilities, Notifications, StreamEvent } from './protocol';
+import type { Methods, ModeldCapabilities, Notifications, StreamEvent } from './protocol';
 import { settings } from './settings';
 
 export const CLIENT_ID = 'vscode';
@@ -175,17 +176,19 @@ export class Connection implements vscode.Disposable {
     }
   }
 
-  /** `model/stream`, with its events one by one before the answer. */
-  async stream(
-    params: CanonicalRequest & { request_id: string },
+  /** A call, or a turn of a session, with its events one by one before the answer. */
+  async stream<M extends 'model/stream' | 'turn/start'>(
+    method: M,
+    params: Methods[M]['params'],
     each: (event: StreamEvent) => void,
     token?: vscode.CancellationToken,
-  ): Promise<CanonicalResponse> {
-    this.streams.set(params.request_id, each);
+  ): Promise<Methods[M]['result']> {
+    const request_id = params.request_id ?? `req_${randomUUID()}`;
+    this.streams.set(request_id, each);
     try {
-      return await this.request('model/stream', params, token);
+      return await this.request(method, { ...params, request_id }, token);
     } finally {
-      this.streams.delete(params.request_id);
+      this.streams.delete(request_id);
     }
   }
 

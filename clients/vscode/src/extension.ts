@@ -1,20 +1,50 @@
 // Where the editor comes in: everything is registered at once, and the daemon is connected to behind it.
 import * as vscode from 'vscode';
+import { registerAdvice } from './advice';
+import { registerCommands } from './commands';
 import { Connection } from './connection';
+import { registerLanguage } from './language';
+import { type ModelProvider, registerModels } from './models';
+import { registerParticipant } from './participant';
+import { Keys } from './secrets';
+import { StatusBar } from './status';
 import { registerViews } from './views';
 
-/** What other extensions, and tests, get from `getExtension('modeld.modeld').exports`. */
+/** What `getExtension('modeld.modeld').exports` gives. `activatedIn` is the time that activation took, in milliseconds. */
 export interface Api {
   connection: Connection;
+  models: ModelProvider;
+  keys: Keys;
+  statusBar: StatusBar;
+  activatedIn: number;
 }
 
+const PLACES = ['modeld.path', 'modeld.socket', 'modeld.config'];
+
 export function activate(context: vscode.ExtensionContext): Api {
+  const begun = performance.now();
   const log = vscode.window.createOutputChannel('modeld', { log: true });
-  const connection = new Connection({ log, keys: () => Promise.resolve({}) });
-  context.subscriptions.push(log, connection);
+  const keys = new Keys(context.secrets);
+  const connection = new Connection({ log, keys: () => keys.all() });
+  const statusBar = new StatusBar(connection);
+  context.subscriptions.push(
+    log,
+    keys,
+    connection,
+    statusBar,
+    keys.onDidChange(() => void connection.restart()),
+    vscode.workspace.onDidChangeConfiguration((change) => {
+      if (PLACES.some((name) => change.affectsConfiguration(name))) void connection.restart();
+    }),
+  );
+  registerAdvice(context, connection);
+  registerCommands(context, connection, keys, log);
+  const models = registerModels(context, connection);
+  registerParticipant(context, connection);
+  registerLanguage(context, connection);
   registerViews(context, connection);
-  void connection.start();
-  return { connection };
+  setImmediate(() => void connection.start()); // what the editor waits for is done by then
+  return { connection, models, keys, statusBar, activatedIn: performance.now() - begun };
 }
 
 export function deactivate(): void {

@@ -1,0 +1,127 @@
+// The daemon's models in the editor: for its picker, its chat, and every extension that asks for a model.
+import * as vscode from 'vscode';
+import type { Connection } from '../connection';
+import { RequestFailed } from '../failure';
+import type { CanonicalResponse, TokenCountParams } from '../protocol';
+import { Answer, type Part } from './answer';
+import { modelError } from './errors';
+import { informationOf, type Information } from './information';
+import { canonicalMessage, canonicalRequest } from './messages';
+import { Replay } from './replay';
+
+export const VENDOR = 'modeld';
+const CHANGES_MS = 200; // several providers that fail together are one change of the list
+const MAX_COUNTS = 2_000;
+const BYTES_PER_TOKEN = 4;
+
+/** Registers the provider; its models follow the config and what is known of providers. */
+export function registerModels(context: vscode.ExtensionContext, connection: Connection): ModelProvider {
+  const provider = new ModelProvider(connection);
+  context.subscriptions.push(provider, vscode.lm.registerLanguageModelChatProvider(VENDOR, provider));
+  return provider;
+}
+
+export class ModelProvider implements vscode.LanguageModelChatProvider<Information>, vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<void>();
+  private readonly replay = new Replay();
+  private readonly counts = new Map<string, number>();
+  private readonly listeners: vscode.Disposable[];
+  private timer: NodeJS.Timeout | undefined;
+  private known: Information[] = [];
+
+  readonly onDidChangeLanguageModelChatInformation = this.changed.event;
+
+  constructor(private readonly connection: Connection) {
+    this.listeners = [
+      connection.onDidChangeState((state) => state === 'ready' && this.refresh()),
+      connection.onNotification('config/changed', ({ applied }) => applied && this.refresh()),
+      connection.onNotification('availability/changed', () => this.refresh()),
+    ];
+  }
+
+  /** Has the editor ask for the models again, soon. */
+  refresh(): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.changed.fire(), CHANGES_MS);
+  }
+
+  /** Every model that has what it needs. While the daemon is away: those that it had, so that no choice of the user's is lost. */
+  async provideLanguageModelChatInformation(
+    _options: vscode.PrepareLanguageModelChatModelOptions,
+    token: vscode.CancellationToken,
+  ): Promise<Information[]> {
+    try {
+      const { models } = await this.connection.request('model/list', {}, token);
+      this.known = models.filter((model) => model.availability !== 'not_configured').map(informationOf);
+    } catch {
+      // Said once, by the connection; here it would be said for each extension that looks for a model.
+    }
+    return this.known;
+  }
+
+  async provideLanguageModelChatResponse(
+    model: Information,
+    messages: readonly vscode.LanguageModelChatRequestMessage[],
+    options: vscode.ProvideLanguageModelChatResponseOptions,
+    progress: vscode.Progress<Part>,
+    token: vscode.CancellationToken,
+  ): Promise<void> {
+    const answer = new Answer((part) => progress.report(part));
+    try {
+      const request = canonicalRequest(model.id, messages, options, this.replay);
+      const response = await this.connection.stream('model/stream', request, (event) => answer.event(event), token);
+      answer.end(response);
+      this.replay.remember(response.content);
+      refuseNothing(response, answer);
+    } catch (error) {
+      answer.flush(); // what came is the reader's
+      throw modelError(error, token);
+    }
+  }
+
+  /** A local estimate, without a provider: the editor's chat counts every part of every prompt. */
+  async provideTokenCount(
+    model: Information,
+    text: string | vscode.LanguageModelChatRequestMessage,
+    token: vscode.CancellationToken,
+  ): Promise<number> {
+    const messages = typeof text === 'string' ? text : canonicalMessage(text, this.replay);
+    if (!messages.length) return 0;
+    const key = `${model.id}\n${typeof messages === 'string' ? messages : JSON.stringify(messages)}`;
+    const known = this.counts.get(key);
+    if (known !== undefined) return known;
+    const params: TokenCountParams = { messages, model: model.id };
+    try {
+      const { input_tokens } = await this.connection.request('model/estimateTokens', params, token);
+      this.remember(key, input_tokens);
+      return input_tokens;
+    } catch (error) {
+      if (error instanceof vscode.CancellationError) throw error;
+      return Math.ceil(Buffer.byteLength(key) / BYTES_PER_TOKEN);
+    }
+  }
+
+  dispose(): void {
+    clearTimeout(this.timer);
+    for (const listener of this.listeners) listener.dispose();
+    this.changed.dispose();
+  }
+
+  private remember(key: string, count: number): void {
+    if (key.length > 100_000) return;
+    if (this.counts.size >= MAX_COUNTS) this.counts.clear();
+    this.counts.set(key, count);
+  }
+}
+
+/** An answer without a word is no answer: the reason is told instead. */
+function refuseNothing(response: CanonicalResponse, answer: Answer): void {
+  if (answer.said) return;
+  if (response.stop_reason === 'content_filter' || response.stop_reason === 'refusal') {
+    const data = { error_class: 'content_filter' as const, message: `${response.model} declined to answer.` };
+    throw new RequestFailed(data.message, 0, data);
+  }
+  if (response.stop_reason === 'max_tokens') {
+    throw new Error(`${response.model} used up its output limit before it said anything; allow more output, or less thinking.`);
+  }
+}
