@@ -402,7 +402,8 @@ def _transact(connection: sqlite3.Connection, function: Callable[[sqlite3.Connec
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = function(connection)
-        connection.execute("COMMIT")
+        if connection.in_transaction:
+            connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -411,7 +412,7 @@ def _transact(connection: sqlite3.Connection, function: Callable[[sqlite3.Connec
 
 
 def _vacuum_some(connection: sqlite3.Connection) -> None:
-    connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()  # a step moves one page
+    connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")  # execute() stops after one page
 
 
 def _succeed(groups: Sequence[_Group]) -> None:
