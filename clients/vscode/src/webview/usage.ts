@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
 // The usage view's page: a chart of days and rows of models and clients, as SVG and tables made node by node.
-import { money } from '../views/sessions/present';
+import { money } from '../money';
 import type { Bar, FromUsage, Section, ToUsage, UsageData } from '../views/usage/messages';
 
 declare function acquireVsCodeApi(): { postMessage(message: FromUsage): void };
@@ -23,11 +23,11 @@ function draw(tag: string, attributes: Record<string, string | number>, text?: s
   return element;
 }
 
-const count = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 const cost = (value: number | null, currency: string) => (value === null ? 'no price' : money(value, currency));
 const calls = (bar: Bar) => `${bar.calls} ${bar.calls === 1 ? 'call' : 'calls'}${bar.failed ? `, ${bar.failed} failed` : ''}`;
 const sentence = (bar: Bar, currency: string) =>
-  `${bar.label}: ${cost(bar.cost, currency)}, ${money(bar.savings ?? 0, currency)} saved by caches, ${calls(bar)}, ${count.format(bar.tokens)} tokens`;
+  `${bar.label}: ${cost(bar.cost, currency)}, ${money(bar.savings ?? 0, currency)} saved by caches, ${calls(bar)}, ${compact.format(bar.tokens)} tokens`;
 
 // ---- parts
 
@@ -123,7 +123,7 @@ function table(section: Section, data: UsageData, bars: Bar[]): HTMLElement {
     name.append(make('span', 'text', bar.label));
     if (section.by !== 'day') name.append(share(bar, peak));
     row.append(name);
-    const values = [String(bar.calls), count.format(bar.tokens), bar.savings ? money(bar.savings, data.currency) : '–', bar.cost === null ? '–' : money(bar.cost, data.currency)];
+    const values = [String(bar.calls), compact.format(bar.tokens), bar.savings ? money(bar.savings, data.currency) : '–', bar.cost === null ? '–' : money(bar.cost, data.currency)];
     for (const value of values) row.append(make('td', 'number', value));
   }
   return element;

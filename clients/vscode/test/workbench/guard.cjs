@@ -3,6 +3,8 @@
 const fs = require('node:fs');
 const net = require('node:net');
 const dns = require('node:dns');
+const childProcess = require('node:child_process');
+const { syncBuiltinESMExports } = require('node:module');
 
 const file = process.env.MODELD_TEST_GUARD;
 const LOCAL = /^(localhost|127\.\d+\.\d+\.\d+|::1|::ffff:127\.\d+\.\d+\.\d+|0\.0\.0\.0|::)$/;
@@ -30,4 +32,14 @@ dns.lookup = function guarded(host, ...rest) {
   note({ target: host });
   process.nextTick(rest[rest.length - 1], refusal(host));
 };
-note({ watching: process.argv.slice(1, 4).join(' ') });
+// The extension host is started without NODE_OPTIONS: its parent puts them back.
+for (const name of ['fork', 'spawn']) {
+  const start = childProcess[name];
+  childProcess[name] = function guarded(command, args, options) {
+    const given = Array.isArray(args) ? options : args;
+    const next = { ...given, env: { ...(given?.env ?? process.env), NODE_OPTIONS: `--require=${__filename}`, MODELD_TEST_GUARD: file } };
+    return Array.isArray(args) ? start.call(this, command, args, next) : start.call(this, command, next);
+  };
+}
+syncBuiltinESMExports();
+note({ watching: [...process.argv.slice(1, 4), ...process.execArgv].join(' ') });

@@ -1,4 +1,5 @@
 // How sessions read: titles, descriptions, what a model switch would mean. Pure.
+import { count, money } from '../../money';
 import type { ForkPoints, HandoffReport, Message, Session, Warning } from '../../protocol';
 
 const TITLE_LENGTH = 80;
@@ -55,16 +56,6 @@ export function arrange(sessions: readonly Session[]): Tree {
   return { roots, children };
 }
 
-export function money(amount: number, currency: string | null | undefined): string {
-  const digits = amount !== 0 && Math.abs(amount) < 0.01 ? 6 : 2;
-  try {
-    const format = { style: 'currency', currency: currency ?? 'USD', minimumFractionDigits: 2, maximumFractionDigits: digits } as const;
-    return new Intl.NumberFormat('en', format).format(amount);
-  } catch {
-    return `${amount.toFixed(digits)} ${currency ?? ''}`.trim(); // a currency that has no code
-  }
-}
-
 /** What a switch would keep, change and cost, as lines of a dialog. */
 export function describeHandoff(report: HandoffReport): string {
   const lines = [`${report.from_model ?? 'No model yet'} → ${report.to_model}`, ''];
@@ -72,9 +63,9 @@ export function describeHandoff(report: HandoffReport): string {
   lines.push(...listWarnings('Changed to another form', report.degraded));
   lines.push(...listWarnings('Dropped', report.dropped));
   lines.push(...listWarnings('Refused: a turn would fail', report.refused ?? []));
-  if (report.input_tokens != null) lines.push('', `History: ${report.input_tokens.toLocaleString('en')} tokens.`);
-  if (report.cost != null) lines.push(`Reading it there costs ${money(report.cost, report.currency)} once, without a cache.`);
-  if (report.stay_cost != null) lines.push(`Staying costs ${money(report.stay_cost, report.currency)} from the cache.`);
+  if (report.input_tokens != null) lines.push('', `History: ${count(report.input_tokens)} tokens.`);
+  if (report.cost != null) lines.push(`Reading it there costs ${money(report.cost, report.currency ?? undefined)} once, without a cache.`);
+  if (report.stay_cost != null) lines.push(`Staying costs ${money(report.stay_cost, report.currency ?? undefined)} from the cache.`);
   return lines.join('\n');
 }
 

@@ -111,7 +111,7 @@ export class SessionTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
       forks ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.None,
     );
     const description = describeSession(session, Date.now());
-    item.id = session.session_id;
+    item.id = forks ? `${session.session_id}+forks` : session.session_id; // one that gets its first fork opens by itself
     item.description = description;
     item.tooltip = `${titleOf(session)}\n${description}\n${session.session_id}`;
     item.iconPath = new vscode.ThemeIcon(iconOf(session));

@@ -207,7 +207,7 @@ class StreamPanel implements FollowerSink {
 function statusOf(snapshot: SessionSnapshot): string {
   const last = snapshot.session.last_turn;
   if (snapshot.turn) return `Answering: ${snapshot.turn.model}`;
-  if (!last) return 'No turn yet';
+  if (!last) return snapshot.messages.length ? 'Ready' : 'No turn yet';
   if (last.status === 'completed') return 'Answer complete';
   return `Last turn ${last.status}${last.error_class ? ` (${last.error_class.replaceAll('_', ' ')})` : ''}`;
 }

@@ -85,9 +85,3 @@ export function lastDays(today: string, days: number): string[] {
   const end = Date.parse(`${today}T12:00:00Z`);
   return Array.from({ length: days }, (_, at) => new Date(end - (days - 1 - at) * 86_400_000).toISOString().slice(0, 10));
 }
-
-/** The date here, which is where the daemon is too: it runs beside the extension host. */
-export function dateOf(now: Date): string {
-  const two = (value: number) => String(value).padStart(2, '0');
-  return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
-}

@@ -2,9 +2,10 @@
 import * as vscode from 'vscode';
 import type { Connection } from '../../connection';
 import { words } from '../../failure';
+import { today as dateHere } from '../../money';
 import { renderPage, webviewOptions } from '../page';
 import type { FromUsage, ToUsage } from './messages';
-import { dateOf, lastDays, summarize } from './sums';
+import { lastDays, summarize } from './sums';
 
 const REFRESH_MS = 10_000; // while it can be seen
 const RANGES: readonly number[] = [7, 30, 90];
@@ -54,7 +55,7 @@ export class UsageView implements vscode.WebviewViewProvider, vscode.Disposable 
   private async read(): Promise<void> {
     const asked = ++this.asked;
     const days = this.context.globalState.get<number>(RANGE_KEY, 7);
-    const today = dateOf(new Date());
+    const today = dateHere();
     const since = lastDays(today, days)[0] ?? today;
     const groups = (group_by: 'day' | 'model' | 'client') => this.connection.request('usage/aggregate', { group_by, since }).then((result) => result.groups);
     try {
