@@ -49,14 +49,20 @@ def quote_variable(name: str) -> str:
 
 def suggest(text: str, candidates: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest of `candidates`, or nothing."""
+    near = nearest(text, candidates)
+    return f"; did you mean {quote_name(near)}?" if near is not None else ""
+
+
+def nearest(text: str, candidates: Iterable[str]) -> str | None:
+    """The one of `candidates` that `text` was probably meant to be."""
     import difflib
 
     if len(text) > _MAX_QUOTED_CHARS or looks_like_key(text):
-        return ""
+        return None
     among = [name for name, _ in zip(candidates, range(_MAX_CANDIDATES), strict=False)]
     lowered = {name.lower(): name for name in reversed(among)}
     near = difflib.get_close_matches(text.lower(), lowered, n=1, cutoff=0.6)
-    return f"; did you mean {quote_name(lowered[near[0]])}?" if near else ""
+    return lowered[near[0]] if near else None
 
 
 def listed(names: Collection[str], most: int = 24) -> str:

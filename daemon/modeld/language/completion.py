@@ -161,7 +161,8 @@ def _variables(analysis: Analysis, adapter: str | None) -> Iterator[Offer]:
     kind = type_of(analysis, adapter)
     usual = surroundings.default_key_env(kind) if kind else None
     is_set = {name for name in surroundings.env if _KEY_VARIABLE.fullmatch(name)}
-    for name in dict.fromkeys([*([usual] if usual else []), *sorted(is_set)]):
+    names: list[str] = [usual] if usual else []
+    for name in dict.fromkeys([*names, *sorted(is_set)]):
         yield Offer(name, lsp.CONSTANT, "is set where the daemon runs" if name in is_set else "isn't set where the daemon runs")
 
 

@@ -18,7 +18,7 @@ def hover(analysis: Analysis, position: Position) -> Hover | None:
     found = path_to(analysis.document.root if analysis.document else None, index)
     if found is None or not isinstance(found[1], Scalar):
         return None
-    path, node, is_name = found
+    path, node, is_name = found[0], found[1], found[2]
     words = _about_name(analysis, path) if is_name else _about_value(analysis, path, node)
     if not words:
         return None

@@ -8,6 +8,7 @@ from .text import Text
 _TRIES = 8
 _TRIES_WHEN_LARGE = 2
 _LARGE_CHARS = 200_000
+_WHOLE_LINE = re.compile(r"\s*(?:-\s|[\]}]|.*?:(?:\s|$))")  # an item, the end of brackets, or a name with its colon
 _CONTENT = re.compile(r"[^\r\n]")
 
 Path = tuple[str | None, ...]
@@ -32,15 +33,30 @@ def read_tree(text: Text) -> Document | None:
 
 
 def _line_to_blank(text: Text, error: YamlError, blanked: set[int]) -> int | None:
-    """The line to leave out: where what is open began, else where the parser stumbled, else the one before that has words."""
+    """The line to leave out: where what is open began; else where the parser stumbled, or the line before that where only that
+    one is no whole line: the parser takes a lone word for the beginning of the next line's name."""
     if error.opened is not None and (opened := text.line_of(error.opened)) not in blanked:
         return opened
-    line = text.line_of(min(error.index, len(text.content)))
+    line = _with_words(text, text.line_of(min(error.index, len(text.content))), blanked)
+    if line is not None and _WHOLE_LINE.match(_line(text, line)):
+        before = _with_words(text, line - 1, blanked)
+        if before is not None and not _WHOLE_LINE.match(_line(text, before)):
+            return before
+    return line
+
+
+def _with_words(text: Text, line: int, blanked: set[int]) -> int | None:
+    """The nearest line from `line` upwards that has words."""
     while line >= 0:
-        if line not in blanked and text.content[text.line_starts[line] : text.line_end(line)].strip():
+        words = _line(text, line).lstrip()
+        if line not in blanked and words and not words.startswith("#"):
             return line
         line -= 1
     return None
+
+
+def _line(text: Text, line: int) -> str:
+    return text.content[text.line_starts[line] : text.line_end(line)]
 
 
 def path_to(root: Node | None, index: int) -> tuple[Path, Node, bool] | None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import ChainMap
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger("modeld.language")
 _OWN_LANGUAGES = ("modeld", "modeld-models")
+_ANSWERS = tuple(f"modeld.language.{name}" for name in ("actions", "completion", "hover", "navigation"))
 _OWN_NAMES = (CONFIG_NAME, "models.yml")
 
 CAPABILITIES: dict[str, Any] = {
@@ -57,7 +59,7 @@ class _Document:
         self.encoding: Encoding = encoding
         self.version = version
         self.text = Text("", [0])
-        self.changes = [Change(text)]
+        self.changes: list[Change] = [Change(text)]
         self.analysis: Analysis | None = None
         self.work: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -172,7 +174,8 @@ class TextDocumentHandlers:
         return document.analysis
 
     async def _look(self, document: _Document) -> None:
-        changes, document.changes = document.changes, []
+        changes = document.changes
+        document.changes = []
         try:
             size = len(document.text.content) + sum(len(change.text) for change in changes)
             if size > LARGE_DOCUMENT_CHARS:
@@ -188,10 +191,10 @@ class TextDocumentHandlers:
             document.work = None
 
     def _look_in_thread(self, document: _Document, changes: list[Change]) -> "tuple[Text, Analysis]":
-        # What answers the requests is imported here as well, so that it doesn't hold the loop up later.
-        from ...language import actions, completion, hover, navigation  # noqa: F401
         from ...language.analysis import analyse, knowledge_of
 
+        for module in _ANSWERS:  # imported here as well, so that this doesn't hold the loop up later
+            import_module(module)
         if self._knowledge is None:
             self._knowledge = knowledge_of(self._source.surroundings)
         knowledge = self._knowledge
