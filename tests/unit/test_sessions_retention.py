@@ -60,7 +60,7 @@ class World:
         return {one.session_id for one in (await self.sessions.page(SessionListParams())).sessions}
 
     def count(self, table: str) -> int:
-        return self.store.read_now(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608
+        return self.store.read_now(f"SELECT count(*) FROM {table}")[0][0]
 
     def forget_memory(self) -> None:
         for live in tuple(self.sessions._loaded.values()):
