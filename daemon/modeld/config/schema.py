@@ -217,9 +217,7 @@ def json_schema(known_types: list[str] | tuple[str, ...] = ()) -> dict[str, Any]
                 },
                 "default_model": {"type": ["string", "null"]},
                 "budgets": _budgets_schema(),
-                "retention": _described(
-                    {name: {"type": ["integer", "null"], "minimum": 1} for name in RETENTION_FIELDS}, RETENTION_FIELDS
-                ),
+                "retention": _retention_schema(),
                 "clients": {
                     "type": ["object", "null"],
                     "additionalProperties": _described({"allow": {"type": ["array", "null"], "items": _TEXT}}, CLIENT_FIELDS),
@@ -237,6 +235,11 @@ def _budgets_schema() -> dict[str, Any]:
     entry = _described({"limit": amount, "warn": amount, "currency": _TEXT}, BUDGET_FIELDS)
     scopes = {scope: {**entry, "required": ["limit"]} for scope in BUDGET_SCOPES}
     return {"type": ["object", "null"], "properties": scopes, "additionalProperties": False}
+
+
+def _retention_schema() -> dict[str, Any]:
+    bound: dict[str, Any] = {"type": ["integer", "null"], "minimum": 1}
+    return {**_described(dict.fromkeys(RETENTION_FIELDS, bound), RETENTION_FIELDS), "type": ["object", "null"]}
 
 
 def _described(properties: dict[str, dict[str, Any]], words: dict[str, str]) -> dict[str, Any]:
