@@ -49,19 +49,25 @@ HOVERS: list[tuple[str, list[str]]] = [
     (mark("default_model"), ["The model of a request that names none"]),
     (mark("limit:"), ["The most that may be spent"]),
     (mark("max_context_tokens"), ["a whole number", "The most that a prompt and its answer"]),
-    (mark("openai:"), ["of type **openai**", "from the environment variable OPENAI_API_KEY, which is set", "Models in this file: 1"]),
+    (
+        mark("openai:"),
+        ["of type **openai**", "from the environment variable OPENAI_API_KEY, which is set", "Models in this file: 1"],
+    ),
     (mark("box"), ["of type **openai-compatible**", "Key: none is needed", "Models in this file: 1"]),
     (mark("locked"), ["Key: stands in this file in plain text"]),
     (mark("OPENAI_API_KEY"), ["which is set where the daemon runs"]),
     (mark("openai-compatible"), ["**openai-compatible** speaks the wire", "https://"]),
-    (mark("openai:gpt-5"), ["**openai:gpt-5**", "context 400,000", "USD per million tokens: input 1.25", "Can: tools", "Tier: deep"]),
+    (
+        mark("openai:gpt-5"),
+        ["**openai:gpt-5**", "context 400,000", "USD per million tokens: input 1.25", "Can: tools", "Tier: deep"],
+    ),
     (mark("box:mini"), ["context 4,096", "EUR per million tokens: input 1.5"]),
     (mark("big"), ["**openai:gpt-5**", "Aliases: `big`, `large`"]),
     (mark("large"), ["**openai:gpt-5**"]),
     (mark("big", 1), ["**openai:gpt-5**"]),
     (mark("big", 2), ["**openai:gpt-5**"]),
     (mark("box\n"), ["Adapter `box`"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("marked", "words"), HOVERS)
@@ -171,7 +177,7 @@ def test_symbols() -> None:
     ]
     box = found[0].children[1]
     assert (box.range.start, box.range.end) == (Position(2, 2), Position(4, 35))
-    for one in [*found, *(child for one in found for child in one.children)]:
+    for one in [*found, *(child for section in found for child in section.children)]:
         assert one.range.start <= one.selection_range.start <= one.selection_range.end <= one.range.end
 
 
