@@ -108,7 +108,8 @@ class Sessions:
     async def _load(self, session_id: str) -> LiveSession:
         stored = await self._read(session_id)
         soon = asyncio.get_running_loop().call_soon
-        journal = Journal(session_id, self.runtime.epoch, self._cursor, soon)
+        cursor = 0 if stored.row.last_turn is None else self._cursor  # without a turn there was no event
+        journal = Journal(session_id, self.runtime.epoch, cursor, soon)
         live = self._loaded[session_id] = LiveSession(stored, journal)
         self.trim()
         return live
