@@ -28,15 +28,19 @@ class KeyRing:
     def source(self, adapter: AdapterConfig, row: ProviderRow, origin: Origin) -> CredentialSource:
         """The credential source of one adapter."""
         origins = frozenset((str(origin),))
+        last: Credential | None = None
 
         async def credential(env: Env) -> Credential | None:
+            nonlocal last
             found = await self._sources.resolve(adapter, row.key_env, self._seen_by(env))
             if found is None:
                 return None
             if isinstance(found, Missing):
                 raise ProviderFailure("not_configured", found.message)
             self._redactor.add(found.reveal())
-            return Credential(found, row.key_header, row.key_prefix, origins, adapter.name)
+            if last is None or last.secret != found:
+                last = Credential(found, row.key_header, row.key_prefix, origins, adapter.name)
+            return last
 
         return credential
 

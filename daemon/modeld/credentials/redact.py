@@ -36,6 +36,9 @@ _FORMATS: Final = tuple(
 )
 
 
+_ANCHORS: Final = tuple(anchor for anchors, _, _ in _FORMATS for anchor in anchors)
+
+
 class Redactor:
     """Scrubs the live values it was told of, in plain, base64, URL-encoded and JSON-escaped form, and what looks like a key.
 
@@ -68,6 +71,8 @@ class Redactor:
             if form in text:
                 text = text.replace(form, MARK)
         lowered = text.lower()
+        if not any(map(lowered.__contains__, _ANCHORS)):
+            return text
         for anchors, pattern, replacement in _FORMATS:
             for anchor in anchors:
                 if anchor in lowered:

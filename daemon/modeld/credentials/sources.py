@@ -112,8 +112,10 @@ def find_key(
     variable = adapter.api_key_env or (None if _asked(adapter) else key_env_default)
     if variable is None:
         return None
-    name = quote_variable(variable)
     value = env.get(variable, "").strip()
+    if _KEY_TEXT.fullmatch(value):
+        return Secret(value)
+    name = quote_variable(variable)
     if value:
         return _key(value, f"the environment variable {name}")
     where = f"write api_key_env or api_key_command for adapter {adapter.name} in {file}"

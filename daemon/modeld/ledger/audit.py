@@ -30,6 +30,7 @@ from .store import Store
 MAX_ID_CHARS = 256  # of what a client calls itself and its requests
 INTERRUPTED_MS = 2 * 3_600_000  # no call lives that long: its process is gone even if another one has its id now
 RETENTION_EVERY_S = 3_600.0
+_PAUSE_S = 0.02  # between two chunks, for whoever wants to write
 _CHUNK = 500  # rows of one transaction of upkeep: 5 ms
 
 _REPRICE = "UPDATE calls SET currency=?, total_cost=?, cache_savings=?, cost=? WHERE seq=?"
@@ -77,6 +78,11 @@ class Audit:
         """Where the rows are."""
         return self._store
 
+    @property
+    def waiting(self) -> int:
+        """How many rows are not in the store yet."""
+        return self._posting.waiting
+
     def _begin_seq(self) -> int:
         left = self._posting.take_over()
         ((highest,),) = self._store.read_now("SELECT max(seq) FROM calls")
@@ -97,7 +103,8 @@ class Audit:
         return row, self._posting.enter(BEGUN, row, keep=False)
 
     def _begun(self, facts: CallFacts, status: str, now_ms: int) -> Begun:
-        self._seq = seq = max(self._seq + 1, self._seq_of(now_ms))
+        seq = now_ms << 20 | self._salt
+        self._seq = seq = seq if seq > self._seq else self._seq + 1
         client_id = facts.client_id
         return (
             seq,
@@ -223,19 +230,9 @@ class Audit:
             return 0
         before_ms = self._now_ms() - int(self.keep_days * 86_400_000)
         gone = 0
-        while True:
-            ((count,),) = await self._store.read(
-                lambda connection: connection.execute(
-                    "SELECT count(*) FROM (SELECT 1 FROM calls WHERE started_ms < ? LIMIT ?)", (before_ms, _CHUNK)
-                ).fetchall()
-            )
-            if not count:
-                break
-            await self._store.write(
-                "DELETE FROM calls WHERE seq IN (SELECT seq FROM calls WHERE started_ms < ? ORDER BY started_ms LIMIT ?)",
-                (before_ms, _CHUNK),
-            )
+        while count := await self._store.beside(_forget_some(before_ms)):
             gone += count
+            await asyncio.sleep(_PAUSE_S)
         if gone:
             await self._store.compact()
             _log.info("old calls forgotten", count=gone, keep_days=self.keep_days)
@@ -250,6 +247,12 @@ class Audit:
             except Exception as error:
                 _log.error("upkeep failed", reason=type(error).__name__)
             await asyncio.sleep(RETENTION_EVERY_S)
+
+
+def _forget_some(before_ms: int) -> Callable[[sqlite3.Connection], int]:
+    some = "SELECT seq FROM calls WHERE started_ms < ? ORDER BY started_ms LIMIT ?"
+    sql = f"DELETE FROM calls WHERE seq IN ({some})"  # noqa: S608 - constants
+    return lambda connection: connection.execute(sql, (before_ms, _CHUNK)).rowcount
 
 
 def _money(cost: Cost | None) -> tuple[str | None, float | None, float | None, bytes | None]:

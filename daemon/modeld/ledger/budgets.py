@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Literal
 
+import msgspec
+
 from modeld_protocol.usage import Cost, Warning
 
 from ..config.schema import BudgetConfig
@@ -31,16 +33,24 @@ class BudgetExceeded(Exception):
         self.message = message
 
 
-class Account:
-    """Where a call's money goes: its keys by scope, and what is reserved for it in which currency."""
+class Account(msgspec.Struct):
+    """Where a call's money goes: the day, client and session whose it is, and what is reserved for it in which currency."""
 
-    __slots__ = ("currency", "keys", "reserved", "warnings")
+    day: str
+    client_id: str | None
+    session_id: str | None
+    currency: str | None = None
+    reserved: float = 0.0
+    warnings: list[Warning] = []
 
-    def __init__(self, keys: dict[Scope, str], currency: str | None, reserved: float, warnings: list[Warning]) -> None:
-        self.keys = keys
-        self.currency = currency
-        self.reserved = reserved
-        self.warnings = warnings
+    def keys(self) -> dict[Scope, str]:
+        """By scope."""
+        keys: dict[Scope, str] = {"day": self.day}
+        if self.client_id is not None:
+            keys["client"] = f"{self.day} {self.client_id}"
+        if self.session_id is not None:
+            keys["session"] = self.session_id
+        return keys
 
 
 _Spent = dict[tuple[Scope, str, str], float]  # by scope, key and currency
@@ -60,23 +70,31 @@ class Budgets:
         self._before: _Spent = {}
         self._reserved: _Spent = {}
         self._days: list[str] = []
+        self._minute = -1
+        self._day = ""
 
     def open(self, now_s: float, client_id: str | None, session_id: str | None, estimate: Cost | None) -> Account:
         """Reserve what a call may cost. `estimate` is None where no price is known: such a call counts for nothing, and is
         refused only once a budget is used up. Raises BudgetExceeded."""
-        keys = self._keys(now_s, client_id, session_id)
-        amount = estimate.total_cost if estimate is not None else 0.0
-        account = Account(keys, estimate.currency if estimate is not None else None, amount, [])
-        for scope, key in keys.items():
-            if scope in self.limits:
-                self._check(scope, key, self.limits[scope], account)
-        self._move(self._reserved, account, account.currency, amount)
+        minute = now_s // 60
+        if minute != self._minute:
+            self._minute, self._day = minute, self._day_of(now_s)
+        account = Account(self._day, client_id, session_id)
+        if estimate is not None:
+            account.currency, account.reserved = estimate.currency, estimate.total_cost
+        if self.limits:
+            for scope, key in account.keys().items():
+                if scope in self.limits:
+                    self._check(scope, key, self.limits[scope], account)
+        if account.reserved:
+            self._move(self._reserved, account, account.currency, account.reserved)
         return account
 
     def close(self, account: Account, cost: Cost | None) -> None:
         """A call has ended: what it cost takes the place of what was reserved."""
-        self._move(self._reserved, account, account.currency, -account.reserved)
-        account.reserved = 0.0
+        if account.reserved:
+            self._move(self._reserved, account, account.currency, -account.reserved)
+            account.reserved = 0.0
         if cost is not None:
             self._move(self._spent, account, cost.currency, cost.total_cost)
 
@@ -89,16 +107,11 @@ class Budgets:
 
     # ---- inside
 
-    def _keys(self, now_s: float, client_id: str | None, session_id: str | None) -> dict[Scope, str]:
+    def _day_of(self, now_s: float) -> str:
         day = time.strftime("%Y-%m-%d", time.localtime(now_s))
         if day not in self._days:
             self._begin_day(day)
-        keys: dict[Scope, str] = {"day": day}
-        if client_id is not None:
-            keys["client"] = f"{day} {client_id}"
-        if session_id is not None:
-            keys["session"] = session_id
-        return keys
+        return day
 
     def _begin_day(self, day: str) -> None:
         """Forget the day that was begun longest ago. Some are kept: a clock may jump ahead and come back."""
@@ -132,7 +145,7 @@ class Budgets:
     def _move(table: _Spent, account: Account, currency: str | None, amount: float) -> None:
         if currency is None or not amount:
             return
-        for scope, key in account.keys.items():
+        for scope, key in account.keys().items():
             at = (scope, key, currency)
             left = table.get(at, 0.0) + amount
             if abs(left) < 1e-12:  # what rounding leaves of a reservation

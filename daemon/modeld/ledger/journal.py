@@ -23,6 +23,8 @@ SUFFIX = ".journal"
 _PREFIX = "calls-"
 _TRIES = 8  # to make a file: another process may take a new one for one that was left behind
 _HEAD = struct.Struct("<II")
+_pack = _HEAD.pack
+_crc32 = zlib.crc32
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Record = tuple[int, tuple[Any, ...]]
@@ -30,12 +32,6 @@ Record = tuple[int, tuple[Any, ...]]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
-
-
-def encode_record(record: Record) -> bytes:
-    """One frame. Raises ValueError, OverflowError, TypeError for values that MessagePack has no place for."""
-    payload = _encode(record)
-    return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 def decode_records(data: bytes) -> Iterator[Record]:
@@ -46,7 +42,7 @@ def decode_records(data: bytes) -> Iterator[Record]:
     while end - at > _HEAD.size:
         length, checksum = _HEAD.unpack_from(data, at)
         payload = data[at + _HEAD.size : at + _HEAD.size + length]
-        if not length or len(payload) < length or zlib.crc32(payload) != checksum:
+        if not length or len(payload) < length or _crc32(payload) != checksum:
             return
         try:
             yield _decode(payload)
@@ -68,18 +64,18 @@ class Journal:
 
     def append(self, record: Record) -> bool:
         """Write one record. False where it can't be written, in which case nothing of it is in the file."""
-        try:
-            frame = encode_record(record)
-            if self._broken:
-                return False
-            written = os.write(self._file, frame)
-        except (OSError, ValueError, OverflowError, TypeError):
+        if self._broken:
             return False
-        if written == len(frame):
-            self._length += written
-            return True
-        self._cut(self._length)
-        return False
+        try:
+            payload = _encode(record)
+            written = os.write(self._file, _pack(len(payload), _crc32(payload)) + payload)
+        except (OSError, ValueError, OverflowError, TypeError):  # the disk's fault; or a value that has no place in a record
+            return False
+        if written < len(payload) + _HEAD.size:
+            self._cut(self._length)
+            return False
+        self._length += written
+        return True
 
     def clear(self) -> None:
         """Everything in it is in the store."""

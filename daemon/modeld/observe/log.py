@@ -69,10 +69,11 @@ def _places(record: logging.LogRecord) -> list[str]:
 class Logger:
     """A logger with bound context; `child` binds more."""
 
-    __slots__ = ("_context", "_logger")
+    __slots__ = ("_context", "_enabled", "_logger")
 
     def __init__(self, logger: logging.Logger, context: dict[str, Any]) -> None:
         self._logger = logger
+        self._enabled = logger.isEnabledFor
         self._context = context
 
     def child(self, **context: Any) -> "Logger":
@@ -81,7 +82,7 @@ class Logger:
 
     def wants(self, level: str) -> bool:
         """Whether a line of this level would be written, for callers to whom its fields cost something."""
-        return self._logger.isEnabledFor(LEVELS[level])
+        return self._enabled(LEVELS[level])
 
     def debug(self, message: str, **fields: Any) -> None:
         """What only matters when something is being looked for."""
@@ -100,7 +101,7 @@ class Logger:
         self._write(logging.ERROR, message, fields)
 
     def _write(self, level: int, message: str, fields: dict[str, Any]) -> None:
-        if self._logger.isEnabledFor(level):
+        if self._enabled(level):
             said = {name: value for name, value in {**self._context, **fields}.items() if value is not None}
             self._logger.log(level, message, extra={"fields": said})
 

@@ -264,6 +264,7 @@ class FrameReader:
         self._seen = False
         self._head = b""
         self._keep_raw = attempt.call.request.include_raw
+        self._escapes = False
         self._halves: Halves | None = None
 
     def on_data(self, data: bytes) -> bool:
@@ -273,13 +274,16 @@ class FrameReader:
         frames = self._feed_frames(data)
         if not self._seen:
             self._look(frames, data)
-        for event, payload in frames:
-            if MARK in payload or self._halves is not None:
-                alive = self._feed_joined((event, payload)) or alive
-            elif feed(event, payload):
-                alive = True
-            if decoder.done:
-                break
+        if not self._escapes and (MARK in data or data.endswith(b"\\")):
+            self._escapes = True
+        if self._escapes:
+            alive = self._feed_escaped(frames)
+        else:
+            for event, payload in frames:
+                if feed(event, payload):
+                    alive = True
+                if decoder.done:
+                    break
         if self._attempt.assembler.failure is not None:
             self._watch.last_words(limits.COUNTS_AFTER_ERROR_S)
         elif alive:
@@ -288,6 +292,18 @@ class FrameReader:
             self._attempt.raw_frames += [_raw_of(payload) for _, payload in frames]
         self._attempt.emit()
         return decoder.done
+
+    def _feed_escaped(self, frames: list[Frame]) -> bool:
+        """Frames of a stream in which escaped characters occur."""
+        alive = False
+        for event, payload in frames:
+            if MARK in payload or self._halves is not None:
+                alive = self._feed_joined((event, payload)) or alive
+            elif self._feed(event, payload):
+                alive = True
+            if self._decoder.done:
+                break
+        return alive
 
     def _feed_joined(self, frame: Frame) -> bool:
         """A frame that may hold half a character, or the other half of one."""

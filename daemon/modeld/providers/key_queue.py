@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from math import inf
 
+import msgspec
+
 from modeld_protocol.model import KeyBlock, KeyStatus
 
 from .. import limits
@@ -20,14 +22,11 @@ from .wire.rate_headers import low_limits
 _Place = asyncio.Future["Slot"]
 
 
-class Slot:
+class Slot(msgspec.Struct):
     """The right to one attempt. `end` gives it back, once."""
 
-    __slots__ = ("_noted", "_queue")
-
-    def __init__(self, queue: "KeyQueue") -> None:
-        self._queue = queue
-        self._noted = False
+    _queue: "KeyQueue"
+    _noted: bool = False
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """The head of the answer is here. A throttled one says no more until it is read: see `refused`."""
@@ -102,6 +101,8 @@ class KeyQueue:
         """A slot, where nobody waits and the key is open."""
         if self.waiting:
             return None
+        if self.limits.start_free():
+            return Slot(self)
         now_s = self.clock.monotonic()
         return self._admit() if self.limits.next_start_s(now_s) <= now_s else None
 
@@ -126,8 +127,9 @@ class KeyQueue:
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """A good head of an answer came."""
-        unanswered = self.limits.unanswered - 1
-        self.limits.answered(low_limits(headers, unanswered, self.clock.wall), self.clock.monotonic())
+        key_limits = self.limits
+        readings = low_limits(headers, key_limits.unanswered - 1, self.clock.wall)
+        key_limits.answered(readings, self.clock.monotonic() if readings else 0.0)
         if self._lines:
             self._pump()
 
@@ -187,9 +189,7 @@ class KeyQueues:
         self._clock = clock
         self._queues: dict[tuple[Origin, int], KeyQueue] = {}
 
-    def of(
-        self, origin: Origin, credential: Credential | None, adapter: str = "", max_running: int | None = None
-    ) -> KeyQueue:
+    def of(self, origin: Origin, credential: Credential | None, adapter: str = "", max_running: int | None = None) -> KeyQueue:
         """The queue of a key, for an adapter that lets at most `max_running` calls run with it; without a name where the key is
         a client's own."""
         name = (origin, hash(credential.secret) if credential is not None else 0)

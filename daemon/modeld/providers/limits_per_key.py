@@ -124,6 +124,14 @@ class KeyLimits:
             return "recovering", None
         return ("throttled" if self._closed_until_s >= start_s else "request_budget"), start_s - now_s
 
+    def start_free(self) -> bool:
+        """Start a call with a key of which nothing is said, as is nearly always so. False where one has to look closer."""
+        if self._window is None and self._bucket is None and not self._closed_until_s and self.running < self.max_running:
+            self.running += 1
+            self.unanswered += 1
+            return True
+        return False
+
     def start(self) -> None:
         """A call starts."""
         self.running += 1

@@ -95,6 +95,8 @@ class Availability:
 
     def started(self, provider: str, model: str) -> list[AvailabilityChanged]:
         """An attempt begins."""
+        if not self._health:
+            return []
         now_s = self._monotonic()
         return self._move((provider, None), lambda health: after_start(health, now_s)) + self._move(
             (provider, model), lambda health: after_start(health, now_s)

@@ -20,6 +20,7 @@ _LIMITS = (
     (f"{_PREFIX}input-tokens-remaining", f"{_PREFIX}input-tokens-reset", f"{_PREFIX}input-tokens-limit", False),
     (f"{_PREFIX}output-tokens-remaining", f"{_PREFIX}output-tokens-reset", f"{_PREFIX}output-tokens-limit", False),
 )
+_REMAINING = frozenset(names[0] for names in _LIMITS)
 _MAX_DIGITS = 18
 _NONE: list[Reading] = []
 
@@ -28,6 +29,8 @@ def low_limits(headers: Mapping[str, str], unanswered: int, wall: Callable[[], f
     """The limits that are near their end; those of requests by number, those of tokens once they are used up. Any headers,
     never raises. `wall` gives the seconds since 1970."""
     found = _NONE
+    if _REMAINING.isdisjoint(headers):
+        return found
     for remaining_name, reset_name, limit_name, requests in _LIMITS:
         text = headers.get(remaining_name)
         if text is None:
