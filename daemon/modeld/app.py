@@ -260,7 +260,7 @@ class Daemon:
             path=str(health.path) if health.path else None,
             size_bytes=health.size_bytes,
             writable=health.writable,
-            waiting=health.waiting,
+            waiting=health.waiting + self.audit.waiting,
             last_error=health.last_error,
             last_error_at=timestamp(health.last_error_ms) if health.last_error_ms is not None else None,
             put_aside=str(health.put_aside) if health.put_aside else None,

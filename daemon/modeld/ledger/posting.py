@@ -67,6 +67,11 @@ class Posting:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """How many rows are not in the store yet."""
+        return len(self._waiting)
+
     def enter(self, kind: Kind, values: tuple[Any, ...], *, keep: bool) -> _Done | None:
         """Write an entry down, `values` in the order of its columns: None where that is done, else its commit to wait for, which
         raises StoreError. With `keep` it isn't forgotten where it can't be written now."""
