@@ -251,6 +251,7 @@ class Runtime:
 
         def observe(event: TraceEvent) -> None:
             log.observe(event)
+            changes: list[AvailabilityChanged] | None = None
             if isinstance(event, CallStarted):
                 changes = self._availability.started(event.provider, event.model)
             elif isinstance(event, CallCompleted):
@@ -258,27 +259,26 @@ class Runtime:
             elif isinstance(event, CallFailed):
                 if event.error_class == "auth" and (adapter := self.snapshot.config.adapters.get(event.provider)):
                     self._keys.rejected(adapter)
-            changes: list[AvailabilityChanged] = []
                 if not (lent and event.error_class in _OF_THE_KEY):
                     changes = self._availability.failed(event.provider, event.model, event.error_class)
             if trace is not None:
                 trace(event)
+            if changes:
+                self._changed(changes, trace)
 
         return observe
 
     def _changed(self, changes: list[AvailabilityChanged], trace: Callable[[TraceEvent], None] | None) -> None:
         for change in changes:
+            if trace is not None:
+                trace(change)
             _log.warning("availability changed", provider=change.provider, model=change.model, state=change.state)
             self.on_availability(change)
-            if changes:
-                self._changed(changes, trace)
 
     # ---- what there is
 
     def adapter_config(self, name: str) -> AdapterConfig | None:
         """The config of an adapter, None where there is none of that name."""
-            if trace is not None:
-                trace(change)
         return self.snapshot.config.adapters.get(name)
 
     def price_of(self, model: str) -> Pricing | None:
