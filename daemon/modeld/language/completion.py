@@ -11,7 +11,7 @@ from ..providers.catalog import CatalogModel, model_of, models_of, price_of, row
 from . import lsp
 from .analysis import Analysis
 from .cursor import Cursor, cursor_at
-from .facts import catalog_models, describe_limits, describe_price, describe_row, model_facts, type_of
+from .facts import catalog_models, describe_limits, describe_price, describe_row, model_facts, shown, type_of
 from .hover import about_field
 from .shape import Shape, shape_at
 from .text import Position
@@ -41,7 +41,7 @@ def complete(analysis: Analysis, position: Position) -> lsp.CompletionList:
     shape = shape_at(analysis.knowledge.schema, cursor.path)
     if shape is None:
         return lsp.CompletionList([])
-    offers = list(_offers(analysis, cursor, shape))[:MAX_ITEMS]
+    offers = [offer for offer in _offers(analysis, cursor, shape) if not looks_like_key(offer.label)][:MAX_ITEMS]
     return lsp.CompletionList([_item(analysis, cursor, offer, number) for number, offer in enumerate(offers)])
 
 
@@ -173,12 +173,12 @@ def _models(analysis: Analysis, without: str | None = None) -> Iterator[Offer]:
         aliases = [alias for alias in outline.aliases if alias not in outline.models]
         for name in (*aliases, *outline.models):
             model_id = outline.model_of(name)
-            if model_id != without and not looks_like_key(name):
-                detail = f"alias of {model_id}" if name != model_id else outline.models[name].text("tier")
+            if model_id != without:
+                detail = f"alias of {shown(model_id or '')}" if name != model_id else None
                 yield Offer(name, lsp.REFERENCE, detail, _about(analysis, name))
         return
     for adapter, model in catalog_models(analysis):
-        yield from (Offer(alias, lsp.REFERENCE, f"alias of {adapter}:{model.name}") for alias in model.aliases)
+        yield from (Offer(alias, lsp.REFERENCE, f"alias of {shown(adapter)}:{model.name}") for alias in model.aliases)
         yield _of_catalog(analysis, f"{adapter}:{model.name}", adapter, model)
 
 

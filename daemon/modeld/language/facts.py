@@ -7,7 +7,7 @@ import msgspec
 from modeld_protocol.model import Capabilities, ModelLimits, Pricing
 
 from ..config.adapter_checks import KEY_SOURCES
-from ..config.wording import quote_variable
+from ..config.wording import quote_name, quote_variable
 from ..config.yaml_nodes import Scalar
 from ..providers.catalog import CatalogModel, ProviderRow, facts_of, model_of, models_of, price_of, row_of
 from .analysis import Analysis
@@ -90,13 +90,19 @@ def _from_catalog(model_id: str, adapter: str, kind: str, wire_name: str) -> Mod
 # ---- in words
 
 
+def shown(name: str) -> str:
+    """A name that the text gives, unless it may be a key."""
+    return quote_name(name).strip("'").replace("`", "'")
+
+
 def describe_model(facts: ModelFacts) -> str:
     """A model in Markdown."""
-    lines = [f"**{facts.id}**", f"`{facts.wire_name}` at adapter `{facts.adapter}` (type {facts.type})"]
+    where = f"`{shown(facts.wire_name)}` at adapter `{shown(facts.adapter)}` (type {facts.type})"
+    lines = [f"**{shown(facts.id)}**", where]
     if facts.tier:
         lines.append(f"Tier: {facts.tier}")
     if facts.aliases:
-        lines.append("Aliases: " + ", ".join(f"`{alias}`" for alias in facts.aliases))
+        lines.append("Aliases: " + ", ".join(f"`{shown(alias)}`" for alias in facts.aliases))
     lines += [describe_limits(facts.limits), describe_price(facts.pricing), f"Can: {describe_abilities(facts.capabilities)}"]
     return "\n\n".join(lines)
 
@@ -149,13 +155,13 @@ def describe_adapter(analysis: Analysis, entry: Entry) -> str:
     """An adapter in Markdown."""
     kind = type_of(analysis, entry.name)
     if kind is None:
-        return f"Adapter `{entry.name}`, whose type isn't known"
+        return f"Adapter `{shown(entry.name)}`, whose type isn't known"
     row = row_of(kind)
     models = sum(model.text("adapter") == entry.name for model in analysis.outline.models.values())
     given = "models" in analysis.outline.sections
     offered = f"Models in this file: {models}" if given else f"Models from the catalog: {len(models_of(kind))}"
     where = [] if entry.text("base_url") or not row.base_url else [f"Base URL: {row.base_url}"]
-    return "\n\n".join((f"Adapter `{entry.name}` of type **{kind}**", *where, key_source(analysis, entry, row), offered))
+    return "\n\n".join((f"Adapter `{shown(entry.name)}` of type **{kind}**", *where, key_source(analysis, entry, row), offered))
 
 
 def key_source(analysis: Analysis, entry: Entry, row: ProviderRow) -> str:

@@ -1,10 +1,10 @@
 """From a name to where it comes from and to where it is used, to another name, and the outline of a document."""
 
 from ..config.adapter_checks import NAME
-from ..config.wording import quote_name
 from ..config.yaml_nodes import Mapping, Node, Scalar
 from . import lsp
 from .analysis import Analysis
+from .facts import shown
 from .outline import Entry, Mention
 from .text import Position
 from .tree import content_end
@@ -83,9 +83,9 @@ def _symbol(
     analysis: Analysis, key: Scalar, value: Node, kind: int, detail: str | None, below: list[lsp.DocumentSymbol]
 ) -> lsp.DocumentSymbol:
     end = max(key.end, content_end(analysis.text, value) if isinstance(value, Mapping) or value.end > value.start else key.end)
-    name = quote_name(key.text).strip("'") or "(no name)"
-    shown = quote_name(detail).strip("'") if detail else None
-    return lsp.DocumentSymbol(name, kind, analysis.range(key.start, end), analysis.range(key.start, key.end), shown, below)
+    name = shown(key.text) or "(no name)"
+    more = shown(detail) if detail else None
+    return lsp.DocumentSymbol(name, kind, analysis.range(key.start, end), analysis.range(key.start, key.end), more, below)
 
 
 def _mention(analysis: Analysis, position: Position) -> Mention | None:
