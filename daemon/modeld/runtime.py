@@ -49,6 +49,7 @@ from .providers.key_queue import KeyQueues
 from .providers.link import Link
 from .providers.spec import ModelSpec
 from .providers.wire.media import decode_base64, media_type_of
+from .providers.wire.memory import Memories, Memory
 from .providers.wire.multipart import FileContent
 from .routing.availability import Availability
 from .routing.capabilities import check, validate_history
@@ -177,8 +178,10 @@ class Runtime:
         client_id: str | None = None,
         session_id: str | None = None,
         turn_id: str | None = None,
+        memories: Memories | None = None,
     ) -> Call:
-        """Resolve and check a request; the ids say whose call it is. Raises ProviderFailure before anything is sent."""
+        """Resolve and check a request; the ids say whose call it is. `memories` are those of a conversation whose calls and
+        results pair, and most of whose messages were checked before. Raises ProviderFailure before anything is sent."""
         snapshot = self.snapshot
         if isinstance(request.messages, str):
             request.messages = [Message("user", request.messages)]
@@ -188,8 +191,11 @@ class Runtime:
             if request.initiator is not None:
                 client_id = admit(snapshot.config.clients, client_id, request.initiator)
             spec = resolve(snapshot.registry, request.model, request.provider)
-            validate_history(request)
-            check(request, spec, stream=stream)
+            if memories is None:
+                validate_history(request)
+                check(request, spec, stream=stream)
+            else:
+                _check_new(request, spec, memories.of(spec), stream=stream)
         except ProviderFailure as failure:
             failure.request_id = request_id
             failure.model = failure.model or request.model
@@ -206,6 +212,7 @@ class Runtime:
             client_id=client_id,
             session_id=session_id,
             turn_id=turn_id,
+            memories=memories,
         )
 
     def encoding_warnings(self, request: CanonicalRequest, spec: ModelSpec) -> list[Warning]:
@@ -436,6 +443,12 @@ class Runtime:
 def _whole(option: object) -> int | None:
     """An option that counts something, None where it doesn't."""
     return option if type(option) is int and option > 0 else None
+
+
+def _check_new(request: CanonicalRequest, spec: ModelSpec, memory: Memory, *, stream: bool) -> None:
+    assert not isinstance(request.messages, str)
+    check(request, spec, stream=stream, checked=memory.checked(request.messages))
+    memory.note_checked(request.messages)
 
 
 def _inside(around: Around, run: Run) -> Run:

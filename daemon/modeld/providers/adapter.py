@@ -27,6 +27,7 @@ from .key_queue import KeyQueue, KeyQueues, Slot
 from .link import Link
 from .spec import ModelSpec, Quirks
 from .wire.contract import Encoded
+from .wire.memory import Memory
 
 
 class WireAdapter:
@@ -111,7 +112,8 @@ class WireAdapter:
                 del self._running[call.request_id]
 
     async def _attempts(self, call: Call, *, stream: bool) -> CanonicalResponse:
-        encoded = self._encode(call.request, call.spec, stream=stream)
+        memory = None if call.memories is None else call.memories.of(call.spec)
+        encoded = self._encode(call.request, call.spec, memory, stream=stream)
         credential = await self._link.credentials(call.env)
         user = "" if call.env else self.name
         queue = self._queues.of(self._link.endpoint.origin, credential, user, self._max_running)
@@ -178,10 +180,10 @@ class WireAdapter:
             call.partial = unsent.finish("cancelled")
             raise
 
-    def _encode(self, request: CanonicalRequest, spec: ModelSpec, *, stream: bool) -> Encoded:
+    def _encode(self, request: CanonicalRequest, spec: ModelSpec, memory: Memory | None = None, *, stream: bool) -> Encoded:
         """A request in its wire's bytes; where the model has no tools of its own, with tools as text."""
         if spec.quirks.tool_dialect == "native":
-            return self._link.wire.encode(request, spec, stream=stream)
+            return self._link.wire.encode(request, spec, stream=stream, memory=memory)
         from .dialects import in_dialect
 
         request, warnings = in_dialect(request, spec)

@@ -13,6 +13,7 @@ from modeld_protocol.usage import Warning
 
 from .assembler import Assembler
 from .spec import ModelSpec
+from .wire.memory import Memories
 
 
 class Consumer(Protocol):
@@ -42,7 +43,8 @@ class Call(msgspec.Struct):
     the last attempt came to, also when it failed. With `holds_end` the terminal event of a stream is left in `end`, for
     whoever has something to do before the client hears it. `client_id`, `session_id` and `turn_id` say whose call it is;
     its tool calls get no id of `taken_tool_ids`. `assembler` is that of the attempt that runs, or was the last. `project` gives
-    the messages as another model is to see them, and what has to be said about that; None where they are the same for all."""
+    the messages as another model is to see them, and what has to be said about that; None where they are the same for all.
+    `memories` are those of the conversation that the call goes on with."""
 
     request: CanonicalRequest
     spec: ModelSpec
@@ -61,6 +63,7 @@ class Call(msgspec.Struct):
     taken_tool_ids: Container[str] = ()
     assembler: Assembler | None = None
     project: Callable[[ModelSpec], tuple[list[Message], list[Warning]]] | None = None
+    memories: Memories | None = None
 
     def finish(self, end: MessageComplete) -> None:
         """Send or hold the terminal event of a stream."""

@@ -37,9 +37,10 @@ _MEDIA: dict[type, tuple[str, str, str]] = {
 _TOOL_BLOCKS = (ToolUseBlock, ToolResultBlock)
 
 
-def check(request: CanonicalRequest, spec: ModelSpec, *, stream: bool = False) -> None:
+def check(request: CanonicalRequest, spec: ModelSpec, *, stream: bool = False, checked: int = 0) -> None:
     """Raises ProviderFailure: `invalid_request` where the request contradicts itself, `capability_mismatch` where the model
-    lacks what it asks for; the message names the capability, the model and what to do."""
+    lacks what it asks for; the message names the capability, the model and what to do. So many first messages were `checked`
+    for this model before."""
     if request.tools:
         _check_tools(spec)
     if request.tool_choice is not None:
@@ -56,7 +57,7 @@ def check(request: CanonicalRequest, spec: ModelSpec, *, stream: bool = False) -
     if not spec.capabilities.system_prompt and _has_system(request):
         _mismatch(spec, "system_prompt", "it takes no system prompt; put the instructions into the first user message")
     if not isinstance(messages, str):
-        _check_content(messages, spec)
+        _check_content(messages, spec, checked)
 
 
 _HELD_BY_PROVIDER = ("previous_response_id", "conversation")  # options that say where the earlier history is
@@ -157,15 +158,15 @@ def _kinds(messages: Sequence[Message]) -> set[type]:
     return {block.__class__ for message in messages if message.content.__class__ is not str for block in message.content}
 
 
-def _check_content(messages: Sequence[Message], spec: ModelSpec) -> None:
-    kinds = _kinds(messages)
+def _check_content(messages: Sequence[Message], spec: ModelSpec, checked: int) -> None:
+    kinds = _kinds(messages[checked:] if checked else messages)
     if kinds <= {TextBlock}:
         return
     if not spec.capabilities.tools and not kinds.isdisjoint(_TOOL_BLOCKS):
         _mismatch(spec, "tools", "it has no tools, and the history holds tool calls; choose a model that has them")
     if ToolResultBlock not in kinds and kinds.isdisjoint(_MEDIA):
         return
-    for number, index, block in _blocks_but_text(messages):
+    for number, index, block in _blocks_but_text(messages, checked):
         if type(block) is ToolResultBlock:
             if not isinstance(block.content, str):
                 _check_result(_path(number, index), block.content, spec)
@@ -216,8 +217,9 @@ def _is_among(media_type: str, types: Sequence[str]) -> bool:
     return media_type in types or f"{media_type.partition('/')[0]}/*" in types
 
 
-def _blocks_but_text(messages: Sequence[Message]) -> Iterator[tuple[int, int, Block]]:
-    for number, message in enumerate(messages):
+def _blocks_but_text(messages: Sequence[Message], start: int = 0) -> Iterator[tuple[int, int, Block]]:
+    for number in range(start, len(messages)):
+        message = messages[number]
         if not isinstance(message.content, str):
             for index, block in enumerate(message.content):
                 if type(block) is not TextBlock:

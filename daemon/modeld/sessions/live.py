@@ -11,11 +11,13 @@ from modeld_protocol.session import RunningTurn, Session, SessionSnapshot, TurnS
 
 from ..providers.assembler import Assembler
 from ..providers.cache_care import Sent
+from ..providers.spec import ModelSpec
+from ..providers.wire.memory import MAX_MODELS, Memories
 from .as_sent import as_they_came
 from .cache_root import Digests
 from .fanout import Journal
 from .history import Addition, Pairing
-from .reasoning import holds_state, made_by
+from .reasoning import Projection, Projector, holds_state, made_by
 from .records import Loaded, SessionRow, Settings, State, describe
 
 
@@ -71,6 +73,8 @@ class LiveSession:
         self.stale = False
         self.sent: Sent | None = None
         self.digests: Digests | None = None
+        self.memories = Memories()
+        self._projectors: dict[str, Projector] = {}
         self._note_models(messages)
 
     @property
@@ -81,7 +85,7 @@ class LiveSession:
     @property
     def held_bytes(self) -> int:
         """Roughly what it keeps in memory."""
-        return 2 * self.size_bytes + self.journal.ring.held_bytes
+        return 2 * self.size_bytes + self.journal.ring.held_bytes + self.memories.held_bytes
 
     def extend(
         self,
@@ -108,6 +112,20 @@ class LiveSession:
     def history(self) -> list[Message]:
         """Its messages for clients: each with everything that was sent with it."""
         return as_they_came(self.messages, self.as_sent)
+
+    def projected(
+        self, spec: ModelSpec, more: Sequence[Message] = (), *, as_text: bool = False, refused_before: int = 0
+    ) -> Projection:
+        """The history with `more` behind it as a model is to see it; as it is, where nobody else's state is in it."""
+        if not refused_before and self.answered_by <= {(spec.provider, spec.id)}:
+            return Projection([*self.messages, *more], [])
+        projector = self._projectors.pop(spec.id, None)
+        if projector is None or projector.conditions != (spec, as_text, refused_before):
+            projector = Projector(spec, as_text=as_text, refused_before=refused_before)
+        self._projectors[spec.id] = projector
+        if len(self._projectors) > MAX_MODELS:
+            del self._projectors[next(iter(self._projectors))]
+        return projector.project(self.messages, more)
 
     def describe(self) -> Session:
         """The session as clients see it."""

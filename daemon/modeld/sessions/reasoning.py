@@ -6,6 +6,7 @@ endpoint that a message came from, the session's policy, and what a provider has
 same copy every time, so the prefix that was sent stays what it was.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -29,6 +30,11 @@ class _Count:
         self.as_text = 0
         self.refused = 0
 
+    def copy(self) -> "_Count":
+        copied = _Count()
+        copied.elsewhere, copied.as_text, copied.refused = self.elsewhere, self.as_text, self.refused
+        return copied
+
 
 def made_by(message: Message) -> tuple[str | None, str | None]:
     """The adapter and the model that made an answer, as the session noted them; None for one that a client brought."""
@@ -44,25 +50,44 @@ def holds_state(message: Message) -> bool:
     return any(getattr(block, "provider_raw", None) is not None or isinstance(block, ThinkingBlock) for block in message.content)
 
 
+class Projector:
+    """The history of one session as one model is to see it: made once, then brought up to date with what is new."""
+
+    def __init__(self, spec: ModelSpec, *, as_text: bool = False, refused_before: int = 0) -> None:
+        self.conditions = (spec, as_text, refused_before)
+        self._as_text = as_text and spec.quirks.reasoning_history != "text"  # that wire quotes all reasoning by itself
+        self._sent: list[Message] = []
+        self._count = _Count()
+
+    def project(self, history: Sequence[Message], more: Sequence[Message] = ()) -> Projection:
+        """`history`, which is longer each time at most, with `more` behind it, which need not come again."""
+        known = len(self._sent)
+        self._sent += self._projected(history[known:], known, self._count)
+        if not more:
+            return Projection(list(self._sent), _warnings(self._count))
+        count = self._count.copy()
+        return Projection([*self._sent, *self._projected(more, len(self._sent), count)], _warnings(count))
+
+    def _projected(self, messages: Sequence[Message], number: int, count: "_Count") -> Iterator[Message]:
+        spec, _, refused_before = self.conditions
+        for at, message in enumerate(messages, number):
+            yield _project_message(message, spec, count, refused=at < refused_before, as_text=self._as_text)
+
+
 def project(messages: list[Message], spec: ModelSpec, *, as_text: bool = False, refused_before: int = 0) -> Projection:
     """The history as `spec` is to see it. `as_text`: what other models thought goes along in tags. `refused_before`: in so many
     first messages the provider has refused the signatures of its own reasoning, so that they are left out."""
-    count = _Count()
-    as_text = as_text and spec.quirks.reasoning_history != "text"  # that wire quotes all reasoning by itself
-    sent: list[Message] = []
-    for number, message in enumerate(messages):
-        if message.role != "assistant" or isinstance(message.content, str):
-            sent.append(message)
-            continue
-        blocks = [
-            _project_block(block, message, spec, count, refused=number < refused_before, as_text=as_text)
-            for block in message.content
-        ]
-        if all(new is old for new, old in zip(blocks, message.content, strict=True)):
-            sent.append(message)
-        else:
-            sent.append(msgspec.structs.replace(message, content=[block for block in blocks if block is not None]))
-    return Projection(sent, _warnings(count))
+    return Projector(spec, as_text=as_text, refused_before=refused_before).project(messages)
+
+
+def _project_message(message: Message, spec: ModelSpec, count: _Count, *, refused: bool, as_text: bool) -> Message:
+    """The message itself where nothing of it changes."""
+    if message.role != "assistant" or isinstance(message.content, str):
+        return message
+    blocks = [_project_block(block, message, spec, count, refused=refused, as_text=as_text) for block in message.content]
+    if all(new is old for new, old in zip(blocks, message.content, strict=True)):
+        return message
+    return msgspec.structs.replace(message, content=[block for block in blocks if block is not None])
 
 
 def _project_block(

@@ -6,7 +6,7 @@ turn, so a turn that fails before its first word leaves nothing behind; the term
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
@@ -33,7 +33,7 @@ from .fanout import Connection, Encode, Journal
 from .handoff import last_model, report
 from .history import closing_message, kept_of_partial, with_ids
 from .live import LiveSession, Running
-from .reasoning import Projection, project
+from .reasoning import Projection
 from .registry import Sessions, refuse
 from .tool_ids import TakenIds
 
@@ -200,7 +200,7 @@ class Turns:
         settings = live.settings
         request = CanonicalRequest(list(live.messages), spec.id, system_prompt=settings.system_prompt, tools=settings.tools)
         before = last_model(live.messages) or settings.model
-        sent = self._projected(live, spec, request.messages)
+        sent = _projected(live, spec)
         warnings, refused = list(sent.warnings), []
         try:
             warnings += self._runtime.encoding_warnings(msgspec.structs.replace(request, messages=sent.messages), spec)
@@ -253,7 +253,7 @@ class Turns:
     def _call(self, turn: Turn, spec: ModelSpec, refused_before: int) -> None:
         """Make the turn's call."""
         live, params, settings = turn.live, turn.params, turn.live.settings
-        sent = self._projected(live, spec, [*live.messages, *turn.running.input], refused_before)
+        sent = _projected(live, spec, turn.running.input, refused_before)
         turn.warnings += sent.warnings
         turn.projected = Projected(len(live.messages) + len(turn.running.input), refused_before, _as_text(live))
         cache = params.cache
@@ -287,20 +287,13 @@ class Turns:
             client_id=starter.client_id,
             session_id=live.session_id,
             turn_id=turn.running.turn_id,
+            memories=live.memories,
         )
         call.taken_tool_ids = TakenIds(live.pairing.known)
         if spec.fallbacks:
-            call.project = lambda other: self._projected(live, other, [*live.messages, *turn.running.input])
+            call.project = lambda other: _projected(live, other, turn.running.input)
         call.consumer = turn.consumer
         turn.call = turn.consumer.call = call
-
-    @staticmethod
-    def _projected(live: LiveSession, spec: ModelSpec, messages: list[Message] | str, refused_before: int = 0) -> Projection:
-        """The history as the model is to see it; as it is, where nobody else has answered in it."""
-        assert not isinstance(messages, str)
-        if not refused_before and live.answered_by <= {(spec.provider, spec.id)}:
-            return Projection(messages, [])
-        return project(messages, spec, as_text=_as_text(live), refused_before=refused_before)
 
     # ---- while it runs
 
@@ -364,8 +357,7 @@ class Turns:
         assert refused is not None
         spec = refused.spec
         until = len(live.messages) + len(turn.running.input)
-        whole: list[Message] = [*live.messages, *turn.running.input]
-        if self._projected(live, spec, whole, until).messages == refused.request.messages:
+        if _projected(live, spec, turn.running.input, until).messages == refused.request.messages:
             return False
         turn.consumer.held.clear()
         turn.running.ending = False
@@ -485,6 +477,10 @@ class Turns:
         turn.consumer.call = running.assembler = running.task = running.cancel = None
         self._sessions.give_back(live)
         self._sessions.trim()
+
+
+def _projected(live: LiveSession, spec: ModelSpec, more: Sequence[Message] = (), refused_before: int = 0) -> Projection:
+    return live.projected(spec, more, as_text=_as_text(live), refused_before=refused_before)
 
 
 def _as_text(live: LiveSession) -> bool:

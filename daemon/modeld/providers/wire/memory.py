@@ -27,13 +27,24 @@ class Beginning(msgspec.Struct, frozen=True):
 
 
 class Memory:
-    """The beginning of one conversation as one model gets it."""
+    """The beginning of one conversation as one model gets it, and how much of it is known to be something that the model can
+    take."""
 
-    __slots__ = ("_kept", "spec")
+    __slots__ = ("_checked", "_kept", "spec")
 
     def __init__(self, spec: ModelSpec | None = None) -> None:
         self.spec = spec
         self._kept: Beginning | None = None
+        self._checked: list[Message] = []
+
+    def checked(self, messages: list[Message]) -> int:
+        """How many of the first messages were checked before."""
+        known = self._checked
+        return len(known) if len(known) <= len(messages) and all(map(is_, known, messages)) else 0
+
+    def note_checked(self, messages: list[Message]) -> None:
+        """The model can take them all."""
+        self._checked = messages
 
     @property
     def held_bytes(self) -> int:
