@@ -238,6 +238,20 @@ async def test_a_session_that_is_deleted_ends_its_turn(peer: Peer, other: Peer, 
     assert session_id not in {one["session_id"] for one in listed}
 
 
+async def test_a_turn_and_its_session_s_end_in_one_packet(peer: Peer) -> None:
+    """Whichever comes first: the turn has an end of its own, or there is no such session; never an answer without events."""
+    for _ in range(20):
+        session_id = await create(peer, "openai:sim-text")
+        number, request_id = begin_turn(peer, session_id)
+        deleted = peer.request("session/delete", {"session_id": session_id})
+        reply = await peer.reply(number, request_id=request_id)
+        (await peer.reply(deleted)).ok()
+        ends = [event["event"]["type"] for event in reply.events].count("message.complete")
+        assert ends == (1 if reply.events or reply.error is None else 0)
+        if reply.error is not None and reply.error["code"] != -32800:
+            assert session_id in reply.error["message"]
+
+
 # ---- what an export holds is enough
 
 

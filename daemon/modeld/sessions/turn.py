@@ -34,7 +34,7 @@ from .handoff import last_model, report
 from .history import closing_message, kept_of_partial, with_ids
 from .live import LiveSession, Running
 from .reasoning import Projection
-from .registry import Sessions, refuse
+from .registry import Sessions, refuse, unknown
 from .tool_ids import TakenIds
 
 _log = logger("turn")
@@ -312,6 +312,8 @@ class Turns:
         try:
             if turn.stillborn:
                 raise asyncio.CancelledError
+            if live.deleted:
+                raise unknown(live.session_id)
             self._begin(turn)
             response = await self._answer(turn)
             status = "completed"
