@@ -311,7 +311,7 @@ export class Connection implements vscode.Disposable {
 
   private async refusal(error: unknown, running: Running): Promise<AttemptFailed> {
     const code = (error as { code?: unknown } | undefined)?.code;
-    if (typeof code !== 'number' || code === CONNECTION_DISPOSED) {
+    if (typeof code !== 'number' || CONNECTION_ENDED.has(code)) {
       const how = await Promise.race([running.ended, delay(500).then(() => 'it closed the connection')]);
       return endedEarly(how, running);
     }
@@ -384,7 +384,7 @@ export class Connection implements vscode.Disposable {
   private failure(method: string, error: unknown, live: Live): Error {
     if (error instanceof RequestFailed || error instanceof vscode.CancellationError) return error;
     const code = (error as { code?: unknown } | undefined)?.code;
-    if (typeof code !== 'number' || code === CONNECTION_DISPOSED || this.live !== live) {
+    if (typeof code !== 'number' || CONNECTION_ENDED.has(code) || this.live !== live) {
       const what = `The connection to modeld was lost before it answered ${method}.`;
       return new RequestFailed(`${what} ${this.words ?? 'It is being made again; try once more.'}`, LOST);
     }
@@ -401,7 +401,8 @@ export class Connection implements vscode.Disposable {
   }
 }
 
-const CONNECTION_DISPOSED = -32097; // vscode-jsonrpc's code for what was pending when a connection ended
+/** vscode-jsonrpc's own codes: write and read failed, pending when the connection ended, no connection. */
+const CONNECTION_ENDED = new Set([-32099, -32098, -32097, -32096]);
 const NOT_INSTALLED = 'modeld is not installed, or not where this editor looks for programs.';
 
 function daemonOf(answer: { capabilities: { experimental?: unknown }; serverInfo?: { version?: string } } | undefined): Daemon {

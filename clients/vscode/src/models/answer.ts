@@ -49,6 +49,12 @@ export class Answer {
     this.usage(response.usage);
   }
 
+  /** Forgets what waits: nobody reads it any more. */
+  drop(): void {
+    this.waiting = '';
+    this.flush();
+  }
+
   /** Sends what waits, and nothing later. */
   flush(): void {
     clearTimeout(this.timer);

@@ -74,7 +74,8 @@ export class ModelProvider implements vscode.LanguageModelChatProvider<Informati
       this.replay.remember(response.content);
       refuseNothing(response, answer);
     } catch (error) {
-      answer.flush(); // what came is the reader's
+      if (token.isCancellationRequested) answer.drop();
+      else answer.flush(); // what came is the reader's
       throw modelError(error, token);
     }
   }
