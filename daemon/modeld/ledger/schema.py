@@ -45,6 +45,7 @@ def migrate(connection: sqlite3.Connection, schemas: Sequence[Schema]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         present = versions(connection)  # again, now that no other process can change them
+        refuse_newer(present, schemas)
         for schema in schemas:
             _migrate_part(connection, schema, present.get(schema.name, 0))
         connection.execute("COMMIT")
@@ -53,9 +54,15 @@ def migrate(connection: sqlite3.Connection, schemas: Sequence[Schema]) -> None:
         raise
 
 
+def refuse_newer(present: dict[str, int], schemas: Sequence[Schema]) -> None:
+    """Raise SchemaTooNew where a part is of a newer modeld."""
+    for schema in schemas:
+        version, known = present.get(schema.name, 0), len(schema.migrations)
+        if version > known:
+            raise SchemaTooNew(f"its {schema.name} tables have version {version}, this modeld knows {known}")
+
+
 def _migrate_part(connection: sqlite3.Connection, schema: Schema, present: int) -> None:
-    if present > len(schema.migrations):
-        raise SchemaTooNew(f"its {schema.name} tables have version {present}, this modeld knows {len(schema.migrations)}")
     for migration in schema.migrations[present:]:
         for statement in _statements(migration):
             connection.execute(statement)

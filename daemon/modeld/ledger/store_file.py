@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..clock import Clock
 from ..observe.log import logger
-from .schema import Schema, migrate, versions
+from .schema import Schema, migrate, refuse_newer, versions
 
 BUSY_S = 5.0  # how long another process is waited for while the file is opened
 CHECKED_BYTES = 32 * 1024 * 1024  # up to here the whole file is looked at before it is used: 0.1 s at most
@@ -80,7 +80,8 @@ def _open(path: Path | None, schemas: Sequence[Schema], *, look: bool) -> sqlite
     try:
         connection.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
         if path is not None:
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # a new file gives the room of deleted rows back
+            if not path.stat().st_size:
+                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # so that it gives the room of deleted rows back
             connection.execute("PRAGMA journal_mode=WAL")
             if look:
                 _look(connection, path)
@@ -130,6 +131,7 @@ def _put_aside(path: Path, clock: Clock) -> Path:
 def _prepare(writer: sqlite3.Connection, path: Path | None, schemas: Sequence[Schema]) -> None:
     """Bring every part up to date, one process at a time; an existing file is copied first."""
     present = versions(writer)
+    refuse_newer(present, schemas)
     changing = [schema for schema in schemas if present.get(schema.name, 0) != len(schema.migrations)]
     if path is not None and any(present.get(schema.name) for schema in changing):
         _copy(writer, path)
