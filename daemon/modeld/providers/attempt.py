@@ -122,7 +122,10 @@ class Attempt:
         headers = exchange.headers
         if self._slot is not None:
             self._slot.answered(exchange.status, headers)
-        self._request_id = self.link.scrub(next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None))
+        for name in REQUEST_ID_HEADERS:
+            if text := headers.get(name):
+                self._request_id = self.link.scrub(text)
+                break
 
     def emit(self) -> None:
         """Hand on what the assembler made since the last read."""

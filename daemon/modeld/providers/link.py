@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -131,10 +131,15 @@ class Link:
 
 def target_of(base_path: str, encoded: Encoded) -> str:
     """Where below a base URL's path a request goes."""
-    if encoded.upload:
+    return _target(base_path, encoded.path, encoded.upload)
+
+
+@lru_cache(256)
+def _target(base_path: str, path: str, upload: bool) -> str:
+    if upload:
         before, slash, last = base_path.rpartition("/")
         base_path = f"{before}/upload{slash}{last}"
-    return join_target(base_path, path_below(base_path, encoded.path))
+    return join_target(base_path, path_below(base_path, path))
 
 
 def path_below(base_path: str, path: str) -> str:

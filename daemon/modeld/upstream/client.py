@@ -12,7 +12,7 @@ from .connection import Connection
 from .contract import Exchange, HttpRequest, Origin, UpstreamError
 from .dial import dial
 from .echo import KeyMask, key_to_mask
-from .headers import encode_head
+from .headers import Heads
 from .inflate import Inflater, inflater_for
 from .pool import Pool
 
@@ -25,10 +25,11 @@ class DirectTransport:
     `ssl_context` replaces the system's trust store, for servers with a certificate of their own.
     """
 
-    __slots__ = ("_building", "_closed", "_connections", "_pool", "_ssl_context")
+    __slots__ = ("_building", "_closed", "_connections", "_heads", "_pool", "_ssl_context")
 
     def __init__(self, clock: Clock = SYSTEM, ssl_context: ssl.SSLContext | None = None) -> None:
         self._pool = Pool(clock)
+        self._heads = Heads()
         self._connections: set[Connection] = set()
         self._ssl_context = ssl_context
         self._building: asyncio.Future[ssl.SSLContext] | None = None
@@ -36,7 +37,7 @@ class DirectTransport:
 
     async def open(self, request: HttpRequest, *, connect_timeout_s: float, head_timeout_s: float) -> Exchange:
         """Send and wait for the response head; see the contract."""
-        head = encode_head(request)
+        head = self._heads.encode(request)
         # A server may close an idle connection at the moment of its reuse. That is a failed attempt like any other: sending
         # again from here would break the count of attempts that the caller keeps.
         connection = self._pool.take(request.origin) or await self._connect(request.origin, connect_timeout_s)

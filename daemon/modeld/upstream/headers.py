@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+import msgspec
+
 from .. import __version__
 from .contract import HttpRequest, UpstreamError
 from .guard import authority, is_target
@@ -12,6 +14,7 @@ _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OURS: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "upgrade", "te"}
 )
+_MAX_HEADS: Final = 64
 _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
@@ -24,12 +27,51 @@ class RequestRefused(UpstreamError):
 
 def encode_head(request: HttpRequest) -> bytes:
     """Request line and headers, through to the blank line. Raises RequestRefused for what can't be sent."""
+    return _end_head(_begin_head(request), request)
+
+
+def _begin_head(request: HttpRequest) -> bytes:
+    """All that doesn't depend on the body."""
     lines = [f"{request.method} {request.target} HTTP/1.1\r\nhost: {authority(request.origin)}\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in full_headers(request)]
-    if request.body or request.method not in _BODILESS:
-        lines.append(f"content-length: {len(request.body)}\r\n")
-    lines.append("\r\n")
     return "".join(lines).encode("latin-1")
+
+
+def _end_head(head: bytes, request: HttpRequest) -> bytes:
+    if request.body or request.method not in _BODILESS:
+        return b"%bcontent-length: %d\r\n\r\n" % (head, len(request.body))
+    return head + b"\r\n"
+
+
+class Heads:
+    """Heads of requests; those of an adapter's calls differ in their length alone, and are checked and put together once."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bool], tuple[HttpRequest, bytes]] = {}
+
+    def encode(self, request: HttpRequest) -> bytes:
+        """As `encode_head`."""
+        name = request.target, request.stream
+        known = self._known.get(name)
+        if known is not None and _same_head(known[0], request):
+            return _end_head(known[1], request)
+        head = _begin_head(request)
+        if len(self._known) >= _MAX_HEADS:
+            self._known.clear()
+        self._known[name] = msgspec.structs.replace(request, body=b""), head
+        return _end_head(head, request)
+
+
+def _same_head(one: HttpRequest, other: HttpRequest) -> bool:
+    """Whether two requests for one target have the same head."""
+    return (
+        one.credential is other.credential
+        and one.headers == other.headers
+        and one.origin == other.origin
+        and one.method == other.method
+    )
 
 
 def full_headers(request: HttpRequest) -> list[tuple[str, str]]:
