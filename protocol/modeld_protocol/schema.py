@@ -42,9 +42,10 @@ def documents() -> dict[str, Schema]:
     return files
 
 
-def write(folder: Path) -> list[Path]:
-    """Write every file below `folder`, remove JSON files there that are no longer generated; returns what changed."""
-    files = {folder / path: text for path, text in _texts().items()}
+def write(folder: Path, more: dict[str, Schema] | None = None) -> list[Path]:
+    """Write every file below `folder`, remove JSON files there that are no longer generated; returns what changed. `more` are
+    further schemas that belong there, by their paths."""
+    files = {folder / path: text for path, text in _texts(more).items()}
     changed = [path for path in folder.rglob("*.json") if path not in files]
     for path in changed:
         path.unlink()
@@ -56,9 +57,9 @@ def write(folder: Path) -> list[Path]:
     return changed
 
 
-def drift(folder: Path) -> list[str]:
+def drift(folder: Path, more: dict[str, Schema] | None = None) -> list[str]:
     """Paths below `folder` that differ from what would be generated."""
-    files = {folder / path: text for path, text in _texts().items()}
+    files = {folder / path: text for path, text in _texts(more).items()}
     stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     stale += [path for path in folder.rglob("*.json") if path not in files]
     return sorted(str(path.relative_to(folder)) for path in stale)
@@ -75,8 +76,9 @@ def types() -> str:
     return typescript.module(definitions, methods, {name: schemas[id(one.params)] for name, one in NOTIFICATIONS.items()})
 
 
-def _texts() -> dict[str, str]:
-    return {**{path: _render(schema) for path, schema in documents().items()}, "protocol.ts": types()}
+def _texts(more: dict[str, Schema] | None) -> dict[str, str]:
+    rendered = {path: _render(schema) for path, schema in {**documents(), **(more or {})}.items()}
+    return {**rendered, "protocol.ts": types()}
 
 
 def _render(schema: Schema) -> str:

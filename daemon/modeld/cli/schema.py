@@ -1,10 +1,13 @@
-"""`modeld schema`: the protocol as JSON Schemas and OpenRPC."""
+"""`modeld schema`: the protocol as JSON Schemas, OpenRPC and TypeScript, and the JSON Schema of models.yaml."""
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from modeld_protocol.schema import drift, write
 
+from ..config.schema import json_schema
+from ..providers.catalog import known_types
 from .terminal import say
 
 
@@ -14,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.check:
             return _check(folder)
-        changed = write(folder)
+        changed = write(folder, config_schema())
     except OSError as error:
         say(f"modeld: {folder} can't be written ({error.strerror}): name another folder")
         return 1
@@ -22,8 +25,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def config_schema() -> dict[str, dict[str, Any]]:
+    """The JSON Schema of models.yaml, by the path of its file."""
+    return {"models.yaml.json": json_schema(known_types())}
+
+
 def _check(folder: Path) -> int:
-    stale = drift(folder)
+    stale = drift(folder, config_schema())
     for path in stale:
         say(f"{folder / path} differs from the protocol; run `modeld schema {folder}`")
     if not stale:
