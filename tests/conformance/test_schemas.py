@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from tests.harness.examples import CANARY, Examples
 from tests.strategies import requests
 
+from modeld.cli.schema import config_schema
 from modeld_protocol.errors import ErrorData
 from modeld_protocol.lifecycle import ModeldOptions
 from modeld_protocol.methods import METHODS, NOTIFICATIONS
 from modeld_protocol.request import CanonicalRequest
-from modeld.cli.schema import config_schema
 from modeld_protocol.schema import documents, drift
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
