@@ -17,12 +17,13 @@ MAX_MODELS = 2  # of one conversation: who goes over to another model often come
 
 
 class Beginning(msgspec.Struct, frozen=True):
-    """`messages` as one wire sends them under the conditions `key`: their items as JSON, joined by commas, and the `state` with
-    which encoding goes on behind them."""
+    """`messages` as one wire sends them under the conditions `key`: their items as JSON with commas between, in pieces, and the
+    `state` with which encoding goes on behind them."""
 
     messages: list[Message]
     key: tuple[Any, ...]
-    items: bytes
+    items: list[bytes]
+    size_bytes: int
     state: Any
 
 
@@ -49,7 +50,7 @@ class Memory:
     @property
     def held_bytes(self) -> int:
         """How much is kept."""
-        return len(self._kept.items) if self._kept is not None else 0
+        return self._kept.size_bytes if self._kept is not None else 0
 
     def take(self, messages: list[Message], key: tuple[Any, ...]) -> Beginning | None:
         """What was kept, where `messages` begin with the very same objects. It is gone then until it is kept again, so that an
@@ -107,18 +108,19 @@ class HistoryEncoder(Protocol):
 
 def encode_history(
     encoder: HistoryEncoder, messages: list[Message], start: int, memory: Memory | None, key: tuple[Any, ...] = ()
-) -> bytes:
-    """Encode `messages` from `start` on. Returns the items, as JSON joined by commas, that go before those which the encoder
-    holds then; none without a memory. `key` is what the items depend on besides the messages and the model."""
+) -> list[bytes]:
+    """Encode `messages` from `start` on. Returns the items that go before those which the encoder holds then, as `Beginning` has
+    them; none without a memory. `key` is what the items depend on besides the messages and the model."""
     end = len(messages)
     if memory is None or not end or messages[-1].role == "assistant":  # that one may be continued, and looks different then
         encoder.add(messages, start, end)
-        return b""
+        return []
     begun = memory.take(messages, key)
-    items = b""
+    items: list[bytes] = []
+    size_bytes = 0
     if begun is not None:
         encoder.go_on(begun.state)
-        items, start = begun.items, len(begun.messages)
+        items, size_bytes, start = begun.items, begun.size_bytes, len(begun.messages)
     behind = _behind_answers(messages, start)
     if behind > start:
         encoder.add(messages, start, behind)
@@ -126,8 +128,11 @@ def encode_history(
         frozen = encoder.freeze()
         begun = None
         if frozen is not None:
-            items = _joined(items, frozen[0][1:-1])
-            begun = Beginning(messages[:behind], key, items, frozen[1])
+            more, state = frozen[0][1:-1], frozen[1]
+            if more:
+                items = [*items, b"," + more] if items else [more]
+            size_bytes += len(more)
+            begun = Beginning(messages[:behind], key, items, size_bytes, state)
     encoder.add(messages, start, end)
     if begun is not None:
         memory.keep(begun)
@@ -141,10 +146,17 @@ def _behind_answers(messages: list[Message], start: int) -> int:
     return start
 
 
-def _joined(first: bytes, second: bytes) -> bytes:
-    return b"%b,%b" % (first, second) if first and second else first or second
+_PLACE = b"\x00"  # which JSON never holds
 
 
-def with_beginning(items: bytes, rest: list[Any]) -> list[Any]:
-    """The items of a JSON array: first those that are JSON already, then `rest`."""
-    return [msgspec.Raw(items), *rest] if items else rest
+def with_place(beginning: list[bytes], rest: list[Any]) -> list[Any]:
+    """The items of a JSON array: a place for those that are JSON already, then `rest`."""
+    return [msgspec.Raw(_PLACE), *rest] if beginning else rest
+
+
+def filled(body: bytes, beginning: list[bytes]) -> bytes:
+    """The JSON with the beginning in its place. What is long is copied once, here."""
+    if not beginning:
+        return body
+    before, _, after = body.partition(_PLACE)
+    return b"".join((before, *beginning, after))

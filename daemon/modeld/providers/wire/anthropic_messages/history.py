@@ -42,7 +42,7 @@ class History:
     def __init__(self, blocks: BlockEncoder, *, takes_system: bool) -> None:
         self.system: list[str] = []
         self.messages: list[MessageParam] = []
-        self.beginning = b""
+        self.beginning: list[bytes] = []
         self.wanted_marks: list[MarkableParam] = []
         self._blocks = blocks
         self._takes_system = takes_system

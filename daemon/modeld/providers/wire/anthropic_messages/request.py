@@ -16,7 +16,7 @@ from modeld_protocol.usage import Warning
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import Encoded
-from ..memory import Memory, with_beginning
+from ..memory import Memory, filled, with_place
 from .blocks import BlockEncoder
 from .body import dump_body
 from .cache import CachePlan
@@ -65,10 +65,10 @@ def encode(request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory:
         messages=history.messages,
     )
     plan = _fill_prefix(body, request, model, options, history)
-    body.messages = with_beginning(history.beginning, history.messages)
+    body.messages = with_place(history.beginning, history.messages)
     return Encoded(
         MESSAGES_PATH,
-        dump_body(body),
+        filled(dump_body(body), history.beginning),
         _headers(model, options, blocks),
         [*warnings, *plan.warnings],
         cache_breakpoints=plan.markers,

@@ -71,7 +71,7 @@ class Conversation:
     def __init__(self, model: ModelSpec, notes: Notes) -> None:
         self.system: list[str] = []
         self.contents: list[ContentParam] = []
-        self.beginning = b""
+        self.beginning: list[bytes] = []
         self.continuation_token: str | None = None
         self._owners = (model.provider_type, model.provider)
         self._quirks = model.quirks

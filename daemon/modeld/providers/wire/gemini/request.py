@@ -13,7 +13,7 @@ from modeld_protocol.request import CanonicalRequest, ResponseFormat, Tool, Tool
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import Encoded
-from ..memory import Memory, with_beginning
+from ..memory import Memory, filled, with_place
 from ..notes import Notes
 from .body import dump_body
 from .contents import Conversation
@@ -28,7 +28,7 @@ def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool,
     """A request for an answer. Raises ProviderFailure (`capability_mismatch`, `invalid_request`), each with a next step."""
     notes = Notes()
     options = parse_options(request, model)
-    body = encode_prompt(request, model, notes, options, memory=memory)
+    body, beginning = _prompt(request, model, notes, options, memory)
     if not model.quirks.prefill and _ends_with_answer(body):
         raise ProviderFailure("capability_mismatch", f"{model.id} can't go on with its own message; end with the user's")
     body.tool_config = _tool_config(request, options, model, notes)
@@ -39,7 +39,7 @@ def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool,
         _leave_to_cache(body, options.cached_content, notes)
     _note_cache(request, notes)
     method = "streamGenerateContent?alt=sse" if stream else "generateContent"
-    return Encoded(f"{_resource(model)}:{method}", dump_body(body), warnings=notes.warnings())
+    return Encoded(f"{_resource(model)}:{method}", filled(dump_body(body), beginning), warnings=notes.warnings())
 
 
 def encode_count(params: TokenCountParams, model: ModelSpec) -> Encoded:
@@ -57,16 +57,21 @@ def _resource(model: ModelSpec) -> str:
     return f"/{name}" if "/" in name else f"/models/{name}"
 
 
-def encode_prompt(
+def encode_prompt(request: CanonicalRequest, model: ModelSpec, notes: Notes, *, may_be_empty: bool = False) -> RequestBody:
+    """System prompt, tools and contents. Raises ProviderFailure as `encode_request`."""
+    return _prompt(request, model, notes, may_be_empty=may_be_empty)[0]
+
+
+def _prompt(
     request: CanonicalRequest,
     model: ModelSpec,
     notes: Notes,
     options: GeminiOptions = NONE,
+    memory: Memory | None = None,
     *,
     may_be_empty: bool = False,
-    memory: Memory | None = None,
-) -> RequestBody:
-    """System prompt, tools and contents. Raises ProviderFailure as `encode_request`."""
+) -> tuple[RequestBody, list[bytes]]:
+    """The body, and what is to be filled in at its place."""
     conversation = Conversation(model, notes)
     moves_system = model.quirks.system_role == "user"  # into the first words of the user
     conversation.add_all(request.messages, None if moves_system else memory)
@@ -76,12 +81,13 @@ def encode_prompt(
         conversation.say_first(system)
     if not conversation.contents and not may_be_empty:
         raise ProviderFailure("invalid_request", "messages: nothing to send is left; give at least one user message with content")
-    return RequestBody(
+    body = RequestBody(
         system_instruction=SystemParam([{"text": system}]) if system and not moves_system else None,
         tools=_tools(request.tools, options, model),
-        contents=with_beginning(conversation.beginning, conversation.contents),
+        contents=with_place(conversation.beginning, conversation.contents),
         continuation_token=conversation.continuation_token,
     )
+    return body, conversation.beginning
 
 
 def _ends_with_answer(body: RequestBody) -> bool:

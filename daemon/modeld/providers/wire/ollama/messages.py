@@ -30,7 +30,7 @@ from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ...tool_ids import PREFIX, wire_tool_id
 from ..media import parse_data_url
-from ..memory import Memory, encode_history, with_beginning
+from ..memory import Memory, encode_history, with_place
 from ..notes import Notes
 from .types import Call, CallFunction, ChatMessage
 
@@ -42,9 +42,9 @@ _encode_json = msgspec.json.Encoder().encode
 
 def encode_messages(
     request: CanonicalRequest, model: ModelSpec, notes: Notes, memory: Memory | None = None
-) -> list[ChatMessage | msgspec.Raw]:
-    """The system prompt and the history, its beginning as JSON already (see `..memory`). Raises ProviderFailure for blocks that
-    this wire can't have."""
+) -> tuple[list[ChatMessage | msgspec.Raw], list[bytes]]:
+    """The system prompt and the history, with a place for its beginning, and that, as JSON already (see `..memory`). Raises
+    ProviderFailure for blocks that this wire can't have."""
     return _History(model, notes).encode(request, memory)
 
 
@@ -58,7 +58,7 @@ class _History:
         self._others: list[ChatMessage] = []
         self._encoded: list[ChatMessage] = []
 
-    def encode(self, request: CanonicalRequest, memory: Memory | None) -> list[ChatMessage | msgspec.Raw]:
+    def encode(self, request: CanonicalRequest, memory: Memory | None) -> tuple[list[ChatMessage | msgspec.Raw], list[bytes]]:
         given, notes = request.messages, self._notes
         messages = [Message("user", given)] if isinstance(given, str) else given
         system: list[ChatMessage] = []
@@ -66,7 +66,7 @@ class _History:
         self._notes = Notes()
         beginning = encode_history(self, messages, start, memory)
         notes.extend(self._notes)
-        return [*system, *with_beginning(beginning, self._encoded)]
+        return [*system, *with_place(beginning, self._encoded)], beginning
 
     def freeze(self) -> tuple[bytes, Any] | None:
         """See HistoryEncoder. The names of tools are shared: only answers add to them."""

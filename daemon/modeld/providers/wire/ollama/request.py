@@ -13,7 +13,7 @@ from modeld_protocol.request import CanonicalRequest, ResponseFormat, Tool, Tool
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import Encoded
-from ..memory import Memory
+from ..memory import Memory, filled
 from ..notes import Notes
 from .messages import encode_messages
 from .options import BESIDE, OllamaOptions, parse_options
@@ -29,7 +29,8 @@ def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool,
     notes = Notes()
     options = parse_options(request, model)
     try:
-        body = _encode_body(_build(request, model, options, notes, memory, stream=stream))
+        built, beginning = _build(request, model, options, notes, memory, stream=stream)
+        body = filled(_encode_body(built), beginning)
     except UnicodeEncodeError:
         raise ProviderFailure("invalid_request", "a text holds half of a surrogate pair; send valid Unicode") from None
     except (TypeError, OverflowError, RecursionError) as error:
@@ -46,8 +47,10 @@ def _window(options: OllamaOptions, model: ModelSpec) -> int | None:
 
 def _build(
     request: CanonicalRequest, model: ModelSpec, options: OllamaOptions, notes: Notes, memory: Memory | None, *, stream: bool
-) -> ChatRequest:
-    built = ChatRequest(model.wire_name, encode_messages(request, model, notes, memory))
+) -> tuple[ChatRequest, list[bytes]]:
+    """The body, and what is to be filled in at its place."""
+    messages, beginning = encode_messages(request, model, notes, memory)
+    built = ChatRequest(model.wire_name, messages)
     tools = _tools(request.tools, request.tool_choice, notes)
     if tools:
         built.tools = tools
@@ -63,7 +66,7 @@ def _build(
             setattr(built, name, value)
     built.stream = stream
     _note_cache(request, notes)
-    return built
+    return built, beginning
 
 
 # ---- tools

@@ -50,7 +50,7 @@ class History(NamedTuple):
     `marked` are those which clients asked for a cache marker."""
 
     system: list[ChatMessage]
-    beginning: bytes
+    beginning: list[bytes]
     messages: list[ChatMessage]
     marked: list[ChatMessage]
 

@@ -13,7 +13,7 @@ from modeld_protocol.request import CanonicalRequest, ResponseFormat
 from ...failure import ProviderFailure
 from ...spec import ModelSpec, Quirks
 from ..contract import Encoded
-from ..memory import Memory, with_beginning
+from ..memory import Memory, filled, with_place
 from ..notes import Notes
 from ..openai_shared.parameters import (
     check_tools,
@@ -77,9 +77,11 @@ def _encode(
             built.stream_options = StreamOptions()
     members = merged(members, options.further)
     if history.beginning:
-        built.messages = [*history.system, *with_beginning(history.beginning, messages[len(history.system) :])]
+        built.messages = [*history.system, *with_place(history.beginning, messages[len(history.system) :])]
     body = _encode_body(built)
-    return (b"%b,%b" % (body[:-1], _encode_body(members)[1:]) if members else body), marked
+    if members:
+        body = b"%b,%b" % (body[:-1], _encode_body(members)[1:])
+    return filled(body, history.beginning), marked
 
 
 def _may_be_marked(request: CanonicalRequest) -> bool:

@@ -51,7 +51,7 @@ class InputEncoder:
 
     def encode(
         self, system_prompt: str | None, given: str | list[Message], memory: Memory | None = None
-    ) -> tuple[str, bytes, list[InputItem]]:
+    ) -> tuple[str, list[bytes], list[InputItem]]:
         """Instructions ("" for none), the first input items as JSON already (see `..memory`), and the others. Raises
         ProviderFailure for blocks where this wire can't have them."""
         messages = [Message("user", given)] if isinstance(given, str) else given

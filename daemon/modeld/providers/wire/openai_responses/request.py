@@ -12,7 +12,7 @@ from modeld_protocol.request import CanonicalRequest, ResponseFormat, Tool
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import Encoded
-from ..memory import Memory, with_beginning
+from ..memory import Memory, filled, with_place
 from ..notes import Notes
 from ..openai_shared.parameters import (
     check_tools,
@@ -42,8 +42,8 @@ _PLAIN_OPTIONS = (
 def encode_request(request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
     """Raises ProviderFailure (`capability_mismatch`, `invalid_request`), each with a next step."""
     notes = Notes()
-    body = dump_body(_build(request, model, notes, memory, stream=stream))
-    return Encoded(PATH, body, warnings=notes.warnings())
+    built, beginning = _build(request, model, notes, memory, stream=stream)
+    return Encoded(PATH, filled(dump_body(built), beginning), warnings=notes.warnings())
 
 
 def encode_count(params: TokenCountParams, model: ModelSpec) -> Encoded:
@@ -58,12 +58,15 @@ def encode_count(params: TokenCountParams, model: ModelSpec) -> Encoded:
     return Encoded(COUNT_PATH, dump_body(built), warnings=notes.warnings())
 
 
-def _build(request: CanonicalRequest, model: ModelSpec, notes: Notes, memory: Memory | None, *, stream: bool) -> ResponsesRequest:
+def _build(
+    request: CanonicalRequest, model: ModelSpec, notes: Notes, memory: Memory | None, *, stream: bool
+) -> tuple[ResponsesRequest, list[bytes]]:
+    """The body, and what is to be filled in at its place."""
     options = parse_options(request, model)
     request = settle_thinking(request, model, notes)
     encoder = InputEncoder(model, notes, stored=options.store)
     instructions, beginning, items = encoder.encode(request.system_prompt, request.messages, memory)
-    built = ResponsesRequest(model.wire_name, with_beginning(beginning, items))
+    built = ResponsesRequest(model.wire_name, with_place(beginning, items))
     _add_instructions(built, instructions, request, model)
     if not model.quirks.prefill and items and isinstance(items[-1], MessageItem) and items[-1].role == "assistant":
         raise ProviderFailure("capability_mismatch", f"{model.id} can't go on with its own message; end with the user's")
@@ -78,7 +81,7 @@ def _build(request: CanonicalRequest, model: ModelSpec, notes: Notes, memory: Me
     _add_options(built, request, options, model)
     if stream:
         built.stream = True
-    return built
+    return built, beginning
 
 
 def _add_instructions(built: ResponsesRequest, instructions: str, request: CanonicalRequest, model: ModelSpec) -> None:
