@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml daemon/modeld/__init__.py
 
-.PHONY: demo test lint nightly bench schemas prices wheel clean help
+.PHONY: demo test lint nightly bench schemas prices wheel vsix clean help
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -59,5 +59,13 @@ wheel: $(VENV)/run  ## sdist and wheel below dist/
 	$(BIN)/python -m pip install --quiet build
 	$(BIN)/python -m build --quiet
 
+clients/vscode/node_modules: clients/vscode/package.json clients/vscode/package-lock.json
+	cd clients/vscode && npm ci --silent --no-fund --no-audit
+	@touch $@
+
+vsix: clients/vscode/node_modules  ## the VS Code extension: clients/vscode/modeld.vsix
+	cd clients/vscode && npm run --silent typecheck && npm run --silent package
+	@test $$(wc -c < clients/vscode/modeld.vsix) -le 409600 || (echo "clients/vscode/modeld.vsix is larger than 400 KiB" >&2; false)
+
 clean:
-	rm -rf .venv .venv-prices dist build tests/node/node_modules
+	rm -rf .venv .venv-prices dist build tests/node/node_modules clients/vscode/node_modules clients/vscode/dist clients/vscode/*.vsix

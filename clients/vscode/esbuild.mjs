@@ -1,6 +1,6 @@
 // Bundles the extension to dist/, and with --tests its suites for the extension host to dist/test/.
 import { build, context } from 'esbuild';
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs';
 
 const production = process.argv.includes('--production');
 const shared = {
@@ -23,5 +23,6 @@ if (process.argv.includes('--watch')) {
 } else {
   rmSync('dist', { recursive: true, force: true });
   await Promise.all([build(extension), build(pages)]);
+  copyFileSync('../../schemas/models.yaml.json', 'dist/models.schema.json'); // for extensions that check YAML by schemas
   if (process.argv.includes('--tests')) await build({ ...shared, minify: false, entryPoints: named('test/suite'), outdir: 'dist/test' });
 }
