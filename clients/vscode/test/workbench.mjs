@@ -6,9 +6,9 @@ import path from 'node:path';
 import { EXTENSION, cleanUp, installExtension, makePlace, startBrowser, startSimulator } from './workbench/machine.mjs';
 import { Checks } from './workbench/drive.mjs';
 import { checkBroken } from './workbench/broken.mjs';
-import { checkChat } from './workbench/chat.mjs';
+import { checkChat, checkConsumer } from './workbench/chat.mjs';
 import { checkEditor } from './workbench/editor.mjs';
-import { checkMachine } from './workbench/machine-left.mjs';
+import { checkDeath, checkNothingLeft } from './workbench/survival.mjs';
 import { checkUntrusted } from './workbench/untrusted.mjs';
 import { checkViews } from './workbench/views.mjs';
 import { openMain } from './workbench/main-window.mjs';
@@ -36,8 +36,10 @@ try {
   const server = await openMain(stage);
   await checkEditor(stage);
   await checkViews(stage);
+  await checkDeath(stage);
+  await checkConsumer(stage);
+  await checkNothingLeft(stage);
   await checkChat(stage);
-  await checkMachine(stage);
   server.stop();
   await checkUntrusted(stage);
   await checkBroken(stage);
@@ -50,7 +52,9 @@ const failed = checks.failed.length;
 if (failed && !kept) {
   const last = path.join(path.dirname(place.base), 'modeld-vscode-failed');
   fs.rmSync(last, { recursive: true, force: true });
-  fs.cpSync(place.out, last, { recursive: true });
+  for (const folder of [place.out, place.state, path.join(place.data, 'logs')]) {
+    fs.cpSync(folder, path.join(last, path.basename(folder)), { recursive: true, filter: (file) => !/\.sock$/.test(file) });
+  }
   console.log(`pictures and logs: ${last}`);
 }
 console.log(`${checks.results.length - failed} of ${checks.results.length} checks in VS Code passed in ${((Date.now() - started) / 1000).toFixed(1)} s`);

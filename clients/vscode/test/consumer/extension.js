@@ -16,18 +16,25 @@ async function report(name, work) {
   fs.renameSync(`${file}.new`, file);
 }
 
-async function ask(id, text, onPart, token) {
+/** What came, also where it ended early. */
+async function ask(id, text, { onPart, token } = {}) {
   const models = await vscode.lm.selectChatModels({ vendor: 'modeld' });
   const model = models.find((one) => one.id === id);
   if (!model) throw new Error(`no model ${id} among ${models.map((one) => one.id).join(', ')}`);
   const started = Date.now();
-  const response = await model.sendRequest([vscode.LanguageModelChatMessage.User(text)], { justification: 'a test' }, token);
   const parts = [];
-  for await (const part of response.text) {
-    parts.push({ text: part, ms: Date.now() - started });
-    onPart?.(parts.length);
+  let cancelled = false;
+  try {
+    const response = await model.sendRequest([vscode.LanguageModelChatMessage.User(text)], { justification: 'a test' }, token);
+    for await (const part of response.text) {
+      parts.push({ text: part, ms: Date.now() - started });
+      onPart?.(parts.length);
+    }
+  } catch (error) {
+    if (!token?.isCancellationRequested) throw error;
+    cancelled = true;
   }
-  return { models: models.length, parts: parts.length, text: parts.map((part) => part.text).join(''), first_ms: parts[0]?.ms, last_ms: parts.at(-1)?.ms };
+  return { models: models.length, cancelled, parts: parts.length, text: parts.map((part) => part.text).join(''), first_ms: parts[0]?.ms, last_ms: parts.at(-1)?.ms };
 }
 
 exports.activate = (context) => {
@@ -36,10 +43,10 @@ exports.activate = (context) => {
     on('ask', () => ask('sim:slow', 'hello from another extension')),
     on('cancel', async () => {
       const source = new vscode.CancellationTokenSource();
-      const result = await ask('sim:slow', 'a long answer', (parts) => parts === 3 && source.cancel(), source.token);
+      const result = await ask('sim:slow', 'a long answer', { onPart: (parts) => parts === 3 && source.cancel(), token: source.token });
       return { ...result, cancelled: source.token.isCancellationRequested };
     }),
-    on('failing', () => ask('sim:busy', 'anything')),
+    on('failing', () => ask('sim:denied', 'anything')),
     on('leak', () => fetch('http://leak.example.invalid/').then(() => ({ reached: true }))),
     vscode.lm.registerTool('consumer_weather', {
       invoke: (options) => {

@@ -102,7 +102,7 @@ export function environment(place, more = {}) {
 /** `modeld simulate`, and a models.yaml that has what the checks need. */
 export async function startSimulator(place) {
   const out = fs.openSync(path.join(place.out, 'simulator.log'), 'a');
-  const child = spawn(MODELD, ['simulate', '--port', '0', '--json'], { env: environment(place), stdio: ['ignore', 'pipe', out], detached: true });
+  const child = spawn(MODELD, ['simulate', '--port', '0', '--json', '--scenario', path.join(import.meta.dirname, 'scenario.yaml')], { env: environment(place), stdio: ['ignore', 'pipe', out], detached: true });
   cleanups.push(() => killGroup(child));
   let text = '';
   child.stdout.on('data', (chunk) => { text += chunk; });
@@ -152,7 +152,7 @@ export async function startServer(place, { args = [], env = {}, trust = false } 
 /** A browser that can resolve no name; `outside` collects what it asked of any other host. */
 export async function startBrowser(place) {
   const context = await chromium.launchPersistentContext(place.browser, {
-    executablePath: installed.browser, headless: true, viewport: { width: 1400, height: 900 }, locale: 'en-US',
+    executablePath: installed.browser, headless: true, viewport: { width: 1280, height: 800 }, locale: 'en-US',
     env: environment(place),
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
       '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost'],
@@ -160,12 +160,19 @@ export async function startBrowser(place) {
   const page = context.pages()[0] ?? await context.newPage();
   page.setDefaultTimeout(15_000);
   const outside = new Set();
-  context.on('request', (request) => {
+  const note = (request) => {
     const url = new URL(request.url());
     if (/^(http|ws)/.test(url.protocol) && url.hostname !== '127.0.0.1') outside.add(url.origin);
+  };
+  context.on('requestfailed', note);
+  context.on('requestfinished', async (request) => {
+    if (!(await request.response())?.fromServiceWorker()) note(request); // files of webviews have a host's name and come from the page's own worker
   });
   return { context, page, outside };
 }
+
+/** A host that no name server knows; the checks' own attempt to leave. */
+export const LEAK = 'leak.example.invalid';
 
 /** What Node processes tried to reach outside, and which processes were watched. */
 export function readGuard(place) {

@@ -81,14 +81,15 @@ export async function checkViews(stage) {
     const started = Date.now();
     const turn = await other.request('turn/start', { session_id, input: 'Go on' });
     const ended = Date.now();
-    const text = turn.message.content[0].text;
-    await until(async () => (await view.locator('.message.assistant').last().innerText()).includes(text.slice(-30).trim()), 'the last words', 10_000);
+    const { length } = turn.message.content[0].text;
+    const body = view.locator('.message.assistant .body').last();
+    await until(async () => (await body.evaluate((element) => element.textContent.length)) === length, `all ${length} characters`, 10_000);
     const behind = Date.now() - ended;
     const rate = Math.round((EVENTS * 1000) / (ended - started));
     console.log(`       ${rate} events/s, on the screen ${behind} ms after the end`);
     assert.ok(rate > 1_000, `only ${rate} events a second came`);
     assert.ok(behind < 2_000, `${behind} ms behind`);
-    assert.equal((await view.locator('.message.assistant .body').last().innerText()).length, text.length);
+    assert.equal(await body.textContent(), turn.message.content[0].text);
   });
 
   await checks.check(page, 'a session is forked at a message', async () => {
@@ -118,8 +119,8 @@ export async function checkViews(stage) {
   await checks.check(page, 'rename, export and delete', async () => {
     await command(page, 'modeld: Rename Session');
     await pick(page, 'Write the changelog');
-    await page.keyboard.press('Control+a');
-    await page.keyboard.type('Changelog, second try');
+    await page.locator(at.quickTitle, { hasText: 'Rename session' }).waitFor();
+    await page.locator(at.quickInput).first().fill('Changelog, second try');
     await page.keyboard.press('Enter');
     await row('Changelog, second try').waitFor();
     await command(page, 'modeld: Delete Session');
@@ -141,7 +142,8 @@ export async function checkViews(stage) {
     await until(async () => (await view.locator('.rows.model .name', { hasText: cached.key }).count()) > 0, 'the row of the cached model');
     const shown = await view.locator('.rows.model tbody tr', { hasText: cached.key }).locator('td').allInnerTexts();
     assert.equal(shown[0], String(cached.calls));
-    assert.equal(Number(shown[3].replace('$', '')).toFixed(4), cached.total_cost.toFixed(4));
+    const paid = Number(shown[3].replace('$', ''));
+    assert.ok(Math.abs(paid - cached.total_cost) < cached.total_cost / 20, `${shown[3]} is shown for ${cached.total_cost}`);
     assert.ok((await view.locator('.chart .paid').count()) > 0 && (await view.locator('.chart .saved').count()) > 0);
     await view.locator('.rows.client .name', { hasText: 'terminal' }).waitFor();
     await view.locator('button.range', { hasText: '30 days' }).click();
