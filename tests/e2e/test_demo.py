@@ -71,9 +71,26 @@ async def test_the_demo_shows_everything_quickly_and_leaves_nothing(tmp_path):
     assert time.monotonic() - began < 15
     assert [line.partition("] ")[2] for line in text.splitlines() if line.startswith("[")] == HEADINGS
     assert "FAILED" not in text
-    for words in ("text (43 pieces): Every editor", "thinking (34 pieces)", "calls read_file", "HTTP 429", "cancelled", "saved"):
+    for words in (
+        "text (43 pieces): Every editor",
+        "thinking (34 pieces)",
+        "calls read_file",
+        "HTTP 429",
+        "cancelled",
+        "saved",
+        "sees the agent's turn",
+        "preview: ",
+    ):
         assert words in text
-    for words in ("modeld ask", "modeld chat", "modeld models", "modeld simulate", "No key is set", "models.yaml"):
+    for words in (
+        "modeld ask",
+        "modeld chat",
+        "modeld models",
+        "modeld simulate",
+        "modeld usage",
+        "No key is set",
+        "models.yaml",
+    ):
         assert words in text
     assert not left_behind(tmp_path)
     second = await start(tmp_path, "--fast")  # no terminal: plain lines too, and the same ones
@@ -123,7 +140,7 @@ async def test_on_a_terminal_it_is_a_live_picture_of_two_clients(tmp_path):
     frames = text.count("modeld  ")
     assert frames > 10
     assert re.search(r"╭─ editor sim-anthropic:writer ─+╮╭─ agent sim-openai:coder ─+╮", text)
-    assert "✓ streams  ✓ thinking  ✓ tools  ✓ cancel  ✓ retry  ✓ error  ✓ costs" in text
+    assert "✓ streams  ✓ thinking  ✓ tools  ✓ session  ✓ handoff  ✓ cancel  ✓ retry  ✓ error  ✓ costs" in text
 
 
 def _set_size(terminal: int, lines: int, columns: int) -> None:
@@ -178,6 +195,8 @@ BROKEN = [
     (provider.WHY, {"fault": {"name": "close_mid_stream", "after": 2}}, "streams"),
     (provider.FIRST, {"steps": ["No thought at all."]}, "thinking"),
     (provider.READ, {"steps": ["I would rather not."]}, "tools"),
+    (provider.PLAN, {"steps": [], "fault": {"name": "server_error", "status": 500, "times": 0}}, "session"),
+    (provider.PUZZLE, {"steps": ["No thought at all."]}, "handoff"),
     (provider.RECITE, {"steps": ["Too short to leave."]}, "cancel"),
     (provider.BUSY, {"fault": {"name": "rate_limit", "retry_after": 0.01, "times": 0}}, "retry"),
     (provider.CUT, {"fault": None}, "error"),

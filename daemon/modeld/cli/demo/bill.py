@@ -3,6 +3,7 @@
 import msgspec
 
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.session import TurnResult
 
 from ..figures import money, tokens
 
@@ -21,7 +22,7 @@ class Line(msgspec.Struct):
     cost: float = 0.0
     saved: float = 0.0
 
-    def add(self, response: CanonicalResponse) -> None:
+    def add(self, response: CanonicalResponse | TurnResult) -> None:
         """What a call used. What was written to a cache is input too."""
         usage = response.usage
         self.input_tokens += usage.input_tokens + usage.cache_creation_input_tokens
@@ -43,7 +44,7 @@ class Bill:
     def __init__(self) -> None:
         self._lines: dict[tuple[str, str], Line] = {}
 
-    def add(self, client: str, model: str, response: CanonicalResponse | None) -> None:
+    def add(self, client: str, model: str, response: CanonicalResponse | TurnResult | None) -> None:
         """Count a call by what it ended with; one that failed before its first word used nothing."""
         line = self._lines.setdefault((client, model), Line(client, model))
         line.calls += 1

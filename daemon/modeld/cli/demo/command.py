@@ -23,7 +23,8 @@ from .audience import CLIENTS, Audience, Check, PlainAudience
 from .bill import Bill
 from .ending import next_steps
 from .place import DemoFailed, PrivateDaemon
-from .scenes import SCENES, Scene, Stage
+from .play import Scene, Stage
+from .scenes import SCENES
 from .stage import Actor
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Tempo(msgspec.Struct, frozen=True):
     scene_pause_s: float
 
 
-SHOW = Tempo(pace_ms=48, retry_after_s=1.2, scene_pause_s=1.1)
+SHOW = Tempo(pace_ms=24, retry_after_s=0.7, scene_pause_s=0.7)
 FAST = Tempo(pace_ms=4, retry_after_s=0.2, scene_pause_s=0)
 
 

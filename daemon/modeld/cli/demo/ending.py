@@ -14,7 +14,8 @@ def next_steps(config: str | None) -> list[str]:
     path = config_place(config, os.environ).path
     commands = [
         ('modeld ask "Why is the sky blue?"', "one question, its answer as it comes"),
-        ("modeld chat", "a conversation"),
+        ("modeld chat --session new", "a conversation that the daemon keeps"),
+        ("modeld usage", "what it cost, by model, day, client"),
         ("modeld models", "the models there are"),
         ("modeld simulate", "this demo's provider, for your tests"),
         ("modeld doctor", "what this installation still lacks"),

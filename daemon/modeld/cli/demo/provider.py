@@ -28,6 +28,11 @@ TWIN = "And 2029?"
 FIRST = "Which file should I read first?"
 READ = f"What is in {NOTES_FILE}?"
 SEARCH = "Where are retries and cancels handled?"
+PLAN = "What is left to do for the release?"
+JOIN = "I take the tests. Who writes the notes?"
+PUZZLE = "A release takes 11 days. How many fit into a year?"
+OVER = "Put that into one line."
+HOME = "And where did we start?"
 RECITE = "Recite the whole manual."
 SUMMARY = "Sum up our afternoon."
 BUSY = "Are you free?"
@@ -80,6 +85,20 @@ def scenario(pace_ms: float, retry_after_s: float) -> Scenario:
             usage=SimUsage(input=520, cached=1_900),
             pace=2,
         ),
+        PLAN: answer(
+            "Two things: the tests of the new wire, and the notes. Whoever reads this session may take one.",
+            usage=SimUsage(input=420, cached=18_400),
+        ),
+        JOIN: answer(
+            "The editor does: it asked first, and it sees this answer as well.", usage=SimUsage(input=510, cached=18_400)
+        ),
+        PUZZLE: answer(
+            ThinkingStep("365 divided by 11 is 33, and 2 days are left."),
+            "33, and two days to water the plants.",
+            usage=SimUsage(input=620, cached=18_400),
+        ),
+        OVER: answer("33 releases a year: tests by the agent, notes by the editor.", usage=SimUsage(input=152)),
+        HOME: answer("With the release: tests, notes, and then a puzzle.", usage=SimUsage(input=700, cached=18_400)),
         RECITE: answer(TextStep(_MANUAL * 6), usage=SimUsage(input=90, cached=18_400)),
         SUMMARY: answer(
             "I am still here: my stream has its own connection, so your cancel closed yours and left mine alone. "

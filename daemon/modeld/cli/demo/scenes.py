@@ -1,7 +1,7 @@
 """The scenes of the demo. Each shows one thing and says whether it was as it should be."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,19 @@ import msgspec
 from modeld_protocol.content import Message, ToolUseBlock
 from modeld_protocol.events import CallCompleted, CallFailed, CallStarted, MessageComplete, MessageStart, TextDelta, TraceEvent
 from modeld_protocol.request import Tool
+from modeld_protocol.session import UsageAggregateResult
 
-from ...simulator import Simulator
-from ..figures import duration, mebibytes
+from ..figures import duration, mebibytes, money
 from . import provider
-from .audience import Audience, Check, Title
-from .bill import Bill
+from .audience import Check, Title
 from .place import cpu_s
+from .play import Scene, Stage
+from .sharing import handoff, shared
 from .stage import Actor, Outcome, fragments_of, in_words, thought_first
 
 MAX_CLOSE_MS = 200
 LEAVE_AFTER = 12
+_CENT = 0.01
 _ARRIVES_S = 2.0
 
 _READ_FILE = Tool("read_file", "Read a text file.", {"type": "object", "properties": {"path": {"type": "string"}}})
@@ -30,38 +32,6 @@ _SEARCH = Tool(
     "Search the code.",
     {"type": "object", "properties": {"query": {"type": "string"}, "folder": {"type": "string"}}},
 )
-
-
-class Stage(msgspec.Struct):
-    """What the scenes play with."""
-
-    editor: Actor
-    agent: Actor
-    simulator: Simulator
-    audience: Audience
-    bill: Bill
-    folder: Path
-    daemon_pid: int
-
-    async def both(self, first: Awaitable[Outcome], second: Awaitable[Outcome]) -> tuple[Outcome, Outcome]:
-        """Two calls at once."""
-        async with asyncio.TaskGroup() as group:
-            one, two = group.create_task(_awaited(first)), group.create_task(_awaited(second))
-        return one.result(), two.result()
-
-
-async def _awaited(call: Awaitable[Outcome]) -> Outcome:
-    return await call
-
-
-Play = Callable[[Stage], Awaitable[list[Check]]]
-
-
-class Scene(msgspec.Struct, frozen=True):
-    """A scene and its title."""
-
-    title: Title
-    play: Play
 
 
 # ---- 1
@@ -145,7 +115,7 @@ def _parsed(text: str) -> Any:
     return None
 
 
-# ---- 4
+# ---- 6
 
 
 async def cancel(stage: Stage) -> list[Check]:
@@ -174,7 +144,7 @@ def _after(closed_ms: list[float]) -> str:
     return f"after {closed_ms[0]:.1f} ms; {MAX_CLOSE_MS} are allowed" if closed_ms else f"within {_ARRIVES_S:g} s"
 
 
-# ---- 5
+# ---- 7
 
 
 async def retry(stage: Stage) -> list[Check]:
@@ -213,7 +183,7 @@ async def _watch(actor: Actor, seen: list[TraceEvent], complete: asyncio.Event) 
                 complete.set()
 
 
-# ---- 6
+# ---- 8
 
 
 async def error(stage: Stage) -> list[Check]:
@@ -239,7 +209,7 @@ def _text(content: list[Any]) -> str:
     return "".join(getattr(block, "text", "") for block in content)
 
 
-# ---- 7
+# ---- 9
 
 
 async def costs(stage: Stage) -> list[Check]:
@@ -251,8 +221,11 @@ async def costs(stage: Stage) -> list[Check]:
     own += f" for {status.calls_total} calls of {status.clients} clients in {duration(status.uptime_seconds)}"
     stage.audience.bill(stage.bill, own)
     total = stage.bill.total()
+    ledger = (await stage.editor.client.call("usage/aggregate", {"group_by": "client"}, UsageAggregateResult)).groups
+    rows, sum_ = sum(group.calls for group in ledger), sum(group.total_cost or 0.0 for group in ledger)
+    agree = rows == total.calls == status.calls_total > 0 and abs(sum_ - total.cost) < _CENT / 100
     return [
-        Check("every call is on the bill", total.calls == status.calls_total > 0),
+        Check(f"the ledger on disk says the same: {rows} calls, {money(sum_)}", agree),
         Check("cached tokens saved money", total.saved > 0 and total.cost > 0),
         Check("nothing runs any more", status.running_calls == 0 == stage.simulator.running),
     ]
@@ -265,6 +238,14 @@ SCENES = (
     ),
     Scene(Title("thinking", "Thinking", "Reasoning streams before the words; its signature is kept and given back."), thinking),
     Scene(Title("tools", "Tools", "Arguments arrive in fragments; the client runs the tool and sends the result."), tools),
+    Scene(
+        Title("session", "One session, two clients", "The daemon keeps the conversation: both see every turn, whoever takes it."),
+        shared,
+    ),
+    Scene(
+        Title("handoff", "Handoff", "Another provider goes on in mid-session; what that changes and costs is said first."),
+        handoff,
+    ),
     Scene(Title("cancel", "Cancel", "The editor leaves in mid-sentence: the provider's connection closes at once."), cancel),
     Scene(Title("retry", "Retry", "One provider is busy, one is down: the daemon asks again, the clients just wait."), retry),
     Scene(Title("error", "Error", "A stream breaks after its first words: they are kept, and the error has a type."), error),

@@ -24,6 +24,7 @@ _TONES: dict[Tone, str] = {"good": "green", "warn": "yellow", "bad": "red", "dim
 _MARKS: dict[Tone, str] = {"good": "✓ ", "warn": "! ", "bad": "✗ ", "dim": "· "}
 _KINDS = {"text": "", "thinking": "italic bright_black"}
 _TOOL = "cyan"
+_GAP = "  "
 
 
 class Transcript:
@@ -160,8 +161,17 @@ class Screen:
         return Group(self._scenes(), Text(), heading, *self._verdict(), Text())
 
     def _scenes(self) -> Text:
+        """The list of scenes; where it does not fit, those that are over are their marks alone."""
+        line = self._listed(brief=False)
+        return line if line.cell_len <= self.console.width + len(_GAP) else self._listed(brief=True)
+
+    def _listed(self, *, brief: bool) -> Text:
         line = Text("modeld  ", "bold", no_wrap=True, overflow="ellipsis")
         for place, title in enumerate(self._titles):
+            if brief and place < self._current:
+                line.append("✓" if self._verdicts[place] else "✗", "green" if self._verdicts[place] else "bold red")
+                line.append(" " if place + 1 == self._current else "")
+                continue
             if place < len(self._verdicts):
                 held = self._verdicts[place]
                 line.append(f"{'✓' if held else '✗'} {title.short}", "green" if held else "bold red")
@@ -170,7 +180,7 @@ class Screen:
                     f"{'▸' if place == self._current else '·'} {title.short}",
                     "bold" if place == self._current else "bright_black",
                 )
-            line.append("  ")
+            line.append(_GAP)
         return line
 
     def _verdict(self) -> list[Text]:
@@ -181,7 +191,8 @@ class Screen:
         return [*lines, *(Text() for _ in range(_CHECK_LINES - len(lines)))]
 
     def _panel(self, transcript: Transcript, width: int, height: int) -> Panel:
-        state = f"{transcript.pieces} pieces in {transcript.took_s:.1f} s" if transcript.pieces else "waiting"
+        count = f"{transcript.pieces} piece{'' if transcript.pieces == 1 else 's'}"
+        state = f"{count} in {transcript.took_s:.1f} s" if transcript.pieces else "waiting"
         return Panel(
             transcript.tail(self.console, width - 4, height - 2),
             title=Text.assemble((transcript.name, "bold"), (f" {transcript.model}", "cyan")),

@@ -6,13 +6,24 @@ from typing import Any
 
 import msgspec
 
-from modeld_client import AsyncClient
+from modeld_client import AsyncClient, AsyncSession, AsyncSessionFeed, SessionEvent
 from modeld_client.calls import RequestFields
 from modeld_client.errors import RequestFailed
+from modeld_client.session_calls import TurnFields
 from modeld_protocol.content import Message, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
-from modeld_protocol.events import CallFailed, CallStarted, Event, TextDelta, ThinkingDelta, ToolUseInputDelta, TraceEvent
+from modeld_protocol.events import (
+    CallFailed,
+    CallStarted,
+    Event,
+    MessageComplete,
+    TextDelta,
+    ThinkingDelta,
+    ToolUseInputDelta,
+    TraceEvent,
+)
 from modeld_protocol.request import Thinking, Tool
 from modeld_protocol.response import CanonicalResponse
+from modeld_protocol.session import TurnResult
 
 from ..figures import cost, tokens
 from .audience import Audience, Tone
@@ -71,6 +82,19 @@ def text_of(response: CanonicalResponse) -> str:
     return "".join(block.text for block in response.content if isinstance(block, TextBlock))
 
 
+class Turned(msgspec.Struct):
+    """What became of a turn on a session."""
+
+    result: TurnResult
+    events: list[Event]
+
+    @property
+    def whole(self) -> bool:
+        """An answer whose deltas are its text."""
+        said = "".join(block.text for block in self.result.message.blocks() if isinstance(block, TextBlock))
+        return bool(said) and said == "".join(event.text for event in self.events if isinstance(event, TextDelta))
+
+
 class Actor:
     """One of the two clients."""
 
@@ -125,6 +149,40 @@ class Actor:
                     break
         outcome.response = await stream.response()
 
+    async def turn(self, session: AsyncSession, prompt: str, model: str, *, thinking: bool = False) -> Turned:
+        """A turn on a session that the daemon keeps, streamed to the audience."""
+        self._audience.asked(self.name, model, prompt)
+        fields: TurnFields = {"model": model}
+        if thinking:
+            fields["thinking"] = Thinking("adaptive")
+        events: list[Event] = []
+        try:
+            async with session.turn(prompt, **fields) as turn:
+                async for event in turn:
+                    events.append(event)
+                    self._audience.event(self.name, event)
+                result = await turn.result()
+        except RequestFailed as error:
+            self._bill.add(self.name, model, error.partial)
+            raise
+        finally:
+            self._audience.ended(self.name)
+        self._bill.add(self.name, model, result)
+        self._sum_up_answer(result)
+        return Turned(result, events)
+
+    async def follow(self, feed: AsyncSessionFeed, other: str) -> list[SessionEvent]:
+        """What another client's turn brings, to its end, shown as one's own would be."""
+        self.note(f"sees the {other}'s turn:")
+        seen: list[SessionEvent] = []
+        async for item in feed:
+            seen.append(item)
+            self._audience.event(self.name, item.event)
+            if isinstance(item.event, MessageComplete):
+                break
+        self._audience.ended(self.name)
+        return seen
+
     def _sum_up(self, outcome: Outcome) -> None:
         final, error = outcome.final, outcome.error
         if error is not None:
@@ -133,14 +191,17 @@ class Actor:
             retry = "may be tried again" if error.retryable else "not to be tried again"
             self.note("cancelled" if outcome.left_s else f"error {error.error_class}{status}: {retry}", tone)
         elif final is not None:
-            usage = final.usage
-            counts = [
-                f"{tokens(usage.input_tokens + usage.cache_creation_input_tokens)} in",
-                f"{tokens(usage.output_tokens)} out",
-            ]
-            if usage.cached_input_tokens:
-                counts.append(f"{tokens(usage.cached_input_tokens)} cached")
-            self.note(f"{final.stop_reason}: {', '.join(counts)}, {cost(final.cost)}", "good")
+            self._sum_up_answer(final)
+
+    def _sum_up_answer(self, final: CanonicalResponse | TurnResult) -> None:
+        usage = final.usage
+        counts = [
+            f"{tokens(usage.input_tokens + usage.cache_creation_input_tokens)} in",
+            f"{tokens(usage.output_tokens)} out",
+        ]
+        if usage.cached_input_tokens:
+            counts.append(f"{tokens(usage.cached_input_tokens)} cached")
+        self.note(f"{final.stop_reason}: {', '.join(counts)}, {cost(final.cost)}", "good")
 
     def results(self, outcome: Outcome, run: Any) -> Message:
         """What the tools say to every call, as the one message that the model wants."""
