@@ -289,7 +289,8 @@ async def test_l9_no_key_in_any_message(daemon: DaemonProcess) -> None:
         f"adapters: {{openai: {{api_key: [{secret}]}}}}\n",
         f"adapters: {{openai: {{api_key_env: {secret}, type: {secret}, {secret}: 1}}, {secret}: }}\n",
         f"adapters: {{openai: {secret}}}\nmodels: {{'{secret}': {{adapter: {secret}, aliases: [a], fallbacks: [{secret}]}}}}\n",
-        f"adapters: {{openai: {{extra_headers: {{authorization: 'Bearer {secret}', x-key: {secret}}}}}}}\ndefault_model: {secret}\n",
+        f"adapters: {{openai: {{extra_headers: {{authorization: 'Bearer {secret}', x-key: {secret}}}}}}}\n",
+        f"adapters: {{openai: }}\ndefault_model: {secret}\n",
         f"adapters:\n  openai:\n    api_key: {secret}\n   broken: '{secret}\n",
         f"{secret}: &a {secret}\nb: *{secret}\n",
     ]
