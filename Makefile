@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml daemon/modeld/__init__.py
 
-.PHONY: demo test lint nightly bench schemas prices wheel vsix clean help
+.PHONY: demo test lint nightly bench schemas prices wheel vsix test-vscode clean help
 .DEFAULT_GOAL := help
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/run: $(SOURCES)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "modeld needs Python 3.11 or newer; give one with make PYTHON=...")'
@@ -66,6 +66,12 @@ clients/vscode/node_modules: clients/vscode/package.json clients/vscode/package-
 vsix: clients/vscode/node_modules  ## the VS Code extension: clients/vscode/modeld.vsix
 	cd clients/vscode && npm run --silent typecheck && npm run --silent package
 	@test $$(wc -c < clients/vscode/modeld.vsix) -le 409600 || (echo "clients/vscode/modeld.vsix is larger than 400 KiB" >&2; false)
+
+test-vscode: $(VENV)/run vsix  ## the extension in a real VS Code: its suites in the extension host, then the workbench
+	PYTHON=$(PYTHON) clients/vscode/test/setup.sh
+	cd clients/vscode && npm run --silent build:tests
+	cd clients/vscode && "$$(test/setup.sh --print)/bin/node" test/exthost.mjs
+	cd clients/vscode && "$$(test/setup.sh --print)/bin/node" test/workbench.mjs
 
 clean:
 	rm -rf .venv .venv-prices dist build tests/node/node_modules clients/vscode/node_modules clients/vscode/dist clients/vscode/*.vsix
