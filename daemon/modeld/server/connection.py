@@ -89,6 +89,11 @@ class Connection(asyncio.Protocol):
         if not self.closed:
             self._output.send(frames)
 
+    def flush(self) -> None:
+        """Let what was sent leave now, and not at the end of this loop tick."""
+        if not self.closed:
+            self._output.flush()
+
     def notify(self, method: str, params: Any) -> None:
         """Send one notification."""
         if not self.closed:

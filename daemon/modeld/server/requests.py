@@ -61,6 +61,10 @@ class ClientConnection(Protocol):
         """Send framed messages, in order with replies; joined with everything else of this loop tick. No-op once closed."""
         ...
 
+    def flush(self) -> None:
+        """Let what was sent leave now, and not at the end of this loop tick."""
+        ...
+
     def notify(self, method: str, params: Any) -> None:
         """Send one notification, in order with `send`."""
         ...
@@ -96,6 +100,10 @@ class CallContext:
     def send(self, frames: bytes) -> None:
         """Send framed bytes to this client; they arrive before a reply that is returned later."""
         self.connection.send(frames)
+
+    def flush(self) -> None:
+        """See ClientConnection.flush."""
+        self.connection.flush()
 
     def notify(self, method: str, params: Any) -> None:
         """Send one notification to this client."""

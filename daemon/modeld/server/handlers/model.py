@@ -20,13 +20,15 @@ from ..stream_encoder import StreamEncoder
 
 
 class _ConnectionConsumer:
-    """Writes a stream's events to the connection that asked, encoded once."""
+    """Writes a stream's events to the connection that asked, encoded once. The first ones leave at once: where a whole answer
+    comes in one piece, its end and its cost aren't waited for."""
 
-    __slots__ = ("_context", "_encode")
+    __slots__ = ("_begun", "_context", "_encode")
 
     def __init__(self, context: CallContext, request_id: str, epoch: str) -> None:
         self._context = context
         self._encode = StreamEncoder(request_id, epoch).encode
+        self._begun = False
 
     @property
     def writable(self) -> bool:
@@ -34,6 +36,9 @@ class _ConnectionConsumer:
 
     def emit(self, events: list[Event]) -> None:
         self._context.send(self._encode(events))
+        if not self._begun:
+            self._begun = True
+            self._context.flush()
 
     def on_writable_change(self, callback: Callable[[bool], None]) -> Callable[[], None]:
         return self._context.on_writable_change(callback)
