@@ -130,6 +130,33 @@ async def test_a_fork_from_the_middle_knows_what_was_cached_there(place: DaemonP
     assert await told(peer, imported, system_prompt="Be long.") == [], "another root: nothing of it is cached"
 
 
+async def test_forks_share_the_key_of_their_root(place: DaemonProcess, cold: Simulator) -> None:
+    """Where a provider finds its cache by a key, a session and its forks send one; a client's own comes first."""
+
+    def key() -> str | None:
+        return cold.requests[-1].json().get("prompt_cache_key")
+
+    peer = await client(place)
+    one, stranger = await create(peer, "openai:sim-cached"), await create(peer, "openai:sim-cached")
+    (await turn(peer, one)).ok()
+    assert key() == one
+    fork = (await peer.call("session/fork", {"session_id": one})).ok()["session"]["session_id"]
+    peer = await again(place)
+    cases: list[tuple[str, dict[str, Any], str | None]] = [
+        (one, {}, one),
+        (fork, {}, one),
+        (fork, {"cache": {"mode": "auto"}}, one),
+        (fork, {"cache": {"key": "mine"}}, "mine"),
+        (fork, {"cache": {"mode": "off"}}, None),
+        (stranger, {}, stranger),
+        (one, {"model": "anthropic:sim-cached", "cache": {"mode": "auto"}}, None),
+    ]
+    for session_id, fields, expected in cases:
+        result = (await turn(peer, session_id, **fields)).ok()
+        assert key() == expected
+        assert "cache.key" not in {warning.get("path") for warning in result["warnings"]}
+
+
 @pytest.mark.parametrize("restart", [False, True])
 async def test_the_first_message_that_differs_is_named(place: DaemonProcess, restart: bool) -> None:
     """Another policy for other models' reasoning changes what is sent of the second message."""

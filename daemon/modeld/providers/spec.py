@@ -47,6 +47,8 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     """Off where media of a tool's result must follow in the user's words."""
     stand_in_signature: str | None = None
     """What a call of another model carries in the history, where calls without a signature are refused."""
+    session_cache_keys: bool = False
+    """The provider keeps requests with the same key close to one cache: the turns of a session, and of its forks, carry one."""
     mid_conversation_system: bool = True
     """System messages may stand between others; off where the wire must move them to the front."""
     api_version: str | None = None

@@ -14,7 +14,7 @@ import msgspec
 from modeld_protocol.content import Block, Message
 from modeld_protocol.errors import ErrorData
 from modeld_protocol.events import CachePrefixChanged, Event, TraceEvent
-from modeld_protocol.request import CanonicalRequest
+from modeld_protocol.request import Cache, CanonicalRequest
 from modeld_protocol.response import CanonicalResponse
 from modeld_protocol.session import HandoffReport, TurnCancelParams, TurnResult, TurnStartParams, TurnState, TurnStatus
 from modeld_protocol.usage import Warning
@@ -257,8 +257,8 @@ class Turns:
         turn.warnings += sent.warnings
         turn.projected = Projected(len(live.messages) + len(turn.running.input), refused_before, _as_text(live))
         cache = params.cache
-        if cache is not None and cache.key is None and cache.mode != "off":
-            cache = msgspec.structs.replace(cache, key=settings.cache_root)
+        if spec.quirks.session_cache_keys and (cache is None or (cache.key is None and cache.mode != "off")):
+            cache = msgspec.structs.replace(cache or Cache(), key=settings.cache_root)
         request = CanonicalRequest(
             messages=sent.messages,
             model=spec.id,

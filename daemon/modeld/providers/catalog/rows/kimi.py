@@ -37,6 +37,7 @@ KIMI = ProviderRow(
     # `functions.name:0`, which go back verbatim. Images by URL are not fetched. `$schema` in a tool's schema breaks it.
     # Uploads say what they are for; requests may name images and videos, while text is extracted for clients to fetch and send:
     # https://platform.kimi.ai/docs/api/files-upload, https://platform.kimi.ai/docs/guide/use-kimi-vision-model (2026-11-20).
+    # A session's id is its prompt_cache_key: https://www.npmjs.com/package/@ai-sdk/moonshotai/v/3.0.60 (2026-11-20).
     quirks=Quirks(
         thinking="effort",
         thinking_default_on=True,
@@ -44,6 +45,7 @@ KIMI = ProviderRow(
         efforts=("low", "high", "max"),
         sampling="none",
         max_function_count=128,
+        session_cache_keys=True,
         max_stop_sequences=5,
         max_stop_bytes=32,
         ignored_schema_keywords=("$schema",),

@@ -48,7 +48,8 @@ OPENAI = ProviderRow(
         prompt_cache="automatic",
         file_uploads=True,
     ),
-    quirks=Quirks(thinking="effort", efforts=ALL_EFFORTS),
+    # Requests with one prompt_cache_key go to one cache: https://www.npmjs.com/package/@ai-sdk/openai/v/4.0.118 (2026-11-20).
+    quirks=Quirks(thinking="effort", efforts=ALL_EFFORTS, session_cache_keys=True),
     limits=ModelLimits(min_cache_tokens=1_024),
     rules=(
         ModelRule(
@@ -216,8 +217,9 @@ OPENAI_RESPONSES = ProviderRow(
         count_tokens=True,
         file_uploads=True,
     ),
-    # The provider takes reasoning of another model out of the input: it is bound to the model that made it.
-    quirks=Quirks(thinking="effort", efforts=ALL_EFFORTS, stop=False, reasoning_bound_to_model=True),
+    # The provider takes reasoning of another model out of the input: it is bound to the model that made it. Keys of caches are
+    # those of its other wire.
+    quirks=Quirks(thinking="effort", efforts=ALL_EFFORTS, stop=False, reasoning_bound_to_model=True, session_cache_keys=True),
     limits=ModelLimits(min_cache_tokens=1_024),
     rules=(
         *OPENAI.rules,
