@@ -1,8 +1,6 @@
 """The debug knobs: what the log says beside the usual, and what may be written down of requests and answers. Pure."""
 
-from typing import Final
-
-import msgspec
+from typing import Any, Final, NamedTuple
 
 MAX_CONTENT: Final = 4 * 1024 * 1024  # characters of one body; more is never written
 _WORDS: Final = ("verbose", "token_usage", "cache", "retries", "raw_requests", "raw_responses", "thinking")
@@ -15,7 +13,7 @@ class InvalidDebug(ValueError):
     """A list of knobs that can't be read. The message says what to write."""
 
 
-class Debug(msgspec.Struct, frozen=True):
+class Debug(NamedTuple):
     """`verbose`: the log says everything. `token_usage`, `cache`, `retries`: counts, cache counts and attempts that are retried
     stand in the log. `raw_requests`, `raw_responses`, `thinking`: what artefacts hold; `thinking` is the reasoning in both.
     `max_content_length`: characters of one body in an artefact. `named` are the knobs that somebody asked for.
@@ -49,7 +47,7 @@ def parse_debug(text: str) -> Debug:
 
     Where one of raw_requests and raw_responses is named alone, artefacts hold that one alone. Raises InvalidDebug.
     """
-    fields: dict[str, bool | int] = {}
+    fields: dict[str, Any] = {}
     for word in filter(None, (part.strip().lower().replace("-", "_") for part in text.split(","))):
         name, equals, value = word.partition("=")
         if name == _LENGTH and equals:
@@ -68,7 +66,7 @@ def parse_debug(text: str) -> Debug:
     raw = named & {"raw_requests", "raw_responses"}
     if len(raw) == 1:
         fields.setdefault("raw_responses" if "raw_requests" in raw else "raw_requests", False)
-    return msgspec.convert({**fields, "named": list(named)}, Debug)
+    return Debug(**fields, named=named)
 
 
 def _parse_length(value: str) -> int:
