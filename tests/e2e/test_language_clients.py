@@ -1,4 +1,4 @@
-"""Editors' own libraries against the language server: pygls with lsprotocol's types, and Node's vscode-languageserver-protocol."""
+"""Editors' own libraries against the language server: pygls with lsprotocol, and Node's vscode-languageserver-protocol."""
 
 import asyncio
 import contextlib
