@@ -1,6 +1,7 @@
 """`python -m benchmarks`: every scenario, contestants interleaved, medians, a table, and the targets."""
 
 import argparse
+import asyncio
 import statistics
 import sys
 from collections import defaultdict
@@ -12,43 +13,63 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from . import memory
-from .processes import Daemon, Simulator, Worker
+from .measures import MEASURES, Measure
+from .processes import BENCH, Daemon, Simulator, Worker, models_of_scenarios
 from .scenarios import CONTESTANTS, SCENARIOS, Sample, Scenario
 from .targets import Figures, Verdict, judge
 
 Samples = dict[str, dict[str, list[Sample]]]
+NAMES = (*(scenario.name for scenario in SCENARIOS), "memory", *(measure.name for measure in MEASURES))
 
 
 def main() -> int:
     """Run, print, judge; 1 where a target is missed."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--scenarios", default=",".join(scenario.name for scenario in SCENARIOS))
+    parser.add_argument("--only", metavar="NAMES", help=f"of {', '.join(NAMES)}; all without it")
     parser.add_argument("--contestants", default=",".join(CONTESTANTS))
     parser.add_argument("--json", metavar="FILE", type=Path, help="every sample")
-    parser.add_argument("--no-memory", action="store_true", help="leave out start-up and memory")
     options = parser.parse_args()
-    names = options.scenarios.split(",")
+    names = options.only.split(",") if options.only else NAMES
+    if unknown := [name for name in names if name not in NAMES]:
+        parser.error(f"--only: there is no {', '.join(unknown)}; there are {', '.join(NAMES)}")
     chosen = [scenario for scenario in SCENARIOS if scenario.name in names]
+    measures = [measure for measure in MEASURES if measure.name in names]
     kinds = [kind for kind in CONTESTANTS if kind in options.contestants.split(",")]
     out = Console()
     simulator = Simulator()
-    daemon = Daemon(simulator.base_url)
     try:
-        samples = _measure(chosen, kinds, simulator, daemon, options.rounds, out)
-        figures = _figures(samples)
-        if not options.no_memory:
-            _measure_process(figures, daemon, simulator)
+        samples, figures = _compare(chosen, kinds, simulator, options.rounds, out, memory="memory" in names)
+        for measure in measures:
+            asyncio.run(measure.run(figures, simulator, options.rounds))
     finally:
-        daemon.stop()
         simulator.stop()
     for scenario in chosen:
         out.print(_table(scenario, samples[scenario.name]))
+    for measure in measures:
+        out.print(_measured(measure, figures))
     verdicts = judge(figures)
     out.print(_verdicts(verdicts))
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode({"samples": samples, "figures": figures})))
     return 0 if all(verdict.met for verdict in verdicts) else 1
+
+
+def _compare(
+    chosen: list[Scenario], kinds: list[str], simulator: Simulator, rounds: int, out: Console, *, memory: bool
+) -> tuple[Samples, Figures]:
+    """The scenarios and the daemon's own start-up and memory, as far as they are asked for."""
+    if not chosen and not memory:
+        return {}, Figures()
+    daemon = Daemon({BENCH: ("openai-compatible", simulator.base_url)}, models_of_scenarios())
+    try:
+        samples = _measure(chosen, kinds, simulator, daemon, rounds, out) if chosen else {}
+        figures = _figures(samples)
+        if memory:
+            _measure_process(figures, daemon, simulator)
+    finally:
+        daemon.stop()
+    return samples, figures
 
 
 def _measure(
@@ -120,6 +141,21 @@ def _table(scenario: Scenario, by_kind: dict[str, list[Sample]]) -> Table:
             f"{figures.call_us[key]:.0f}",
             first,
         )
+    return table
+
+
+def _measured(measure: Measure, figures: Figures) -> Table:
+    table = Table(title=f"{measure.name}: {measure.title}", title_justify="left")
+    for column in ("", measure.unit, "x"):
+        table.add_column(column, justify="right" if column else "left")
+    prefix = f"{measure.name}/"
+    for part, value in figures.measured.items():
+        if part.startswith(prefix):
+            ratio = figures.ratios.get(part)
+            table.add_row(part.removeprefix(prefix), f"{value:.2f}", "" if ratio is None else f"{ratio:.2f}")
+    for part, ratio in figures.ratios.items():
+        if part.startswith(prefix) and part not in figures.measured:
+            table.add_row(part.removeprefix(prefix), "", f"{ratio:.2f}")
     return table
 
 

@@ -28,7 +28,7 @@ def _initialized(path: str) -> socket.socket:
     return sock
 
 
-def _settled_kib(daemon: Daemon) -> float:
+def settled_kib(daemon: Daemon) -> float:
     """RSS once it stands still: a daemon that accepts has still to load what its start could do without."""
     seen, since = daemon.rss_kib, time.monotonic()
     while time.monotonic() - since < STILL_S:
@@ -66,9 +66,9 @@ def forward_ms(daemon: Daemon, rounds: int = 7) -> float:
 
 def client_kib(daemon: Daemon) -> tuple[float, float]:
     """KiB of RSS: idle, and per idle client."""
-    idle = _settled_kib(daemon)
+    idle = settled_kib(daemon)
     clients = [_initialized(str(daemon.socket)) for _ in range(CLIENTS)]
-    grown = _settled_kib(daemon) - idle
+    grown = settled_kib(daemon) - idle
     for client in clients:
         client.close()
     return idle, grown / CLIENTS

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -40,16 +41,27 @@ class Simulator:
         self.process.wait(5)
 
 
-class Daemon:
-    """`modeld` in a private folder, its models the simulator's."""
+BENCH = "bench"  # the adapter of the scenarios
 
-    def __init__(self, base_url: str, wire_type: str = "openai-compatible") -> None:
+
+def models_of_scenarios() -> tuple[str, ...]:
+    """The simulator's models that scenarios and memory ask for."""
+    return (*sorted({scenario.model for scenario in SCENARIOS}), "sim-text", "sim-fault-hang_mid_stream")
+
+
+class Daemon:
+    """`modeld` in a private folder. `adapters` are (type, base URL) by name; each has every one of `models`, the simulator's."""
+
+    def __init__(self, adapters: Mapping[str, tuple[str, str]], models: Sequence[str]) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="modeld-bench-"))
         self.socket = self.folder / "run" / "s"
         self.config = self.folder / "models.yaml"
-        models = {scenario.model for scenario in SCENARIOS} | {"sim-text", "sim-fault-hang_mid_stream"}
-        lines = ["adapters:", f"  bench: {{type: {wire_type}, base_url: '{base_url}', api_key_env: BENCH_KEY}}", "models:"]
-        lines += [f"  'bench:{model}': {{adapter: bench}}" for model in sorted(models)]
+        lines = ["adapters:"]
+        lines += [
+            f"  {name}: {{type: {kind}, base_url: '{url}', api_key_env: BENCH_KEY}}" for name, (kind, url) in adapters.items()
+        ]
+        lines += ["models:"]
+        lines += [f"  '{name}:{model}': {{adapter: {name}}}" for name in adapters for model in models]
         self.config.write_text("\n".join(lines) + "\n")
         self.environment = dict(os.environ, BENCH_KEY="sk-bench", MODELD_RUNTIME_DIR=str(self.folder / "run"))
         self.process = self._start()

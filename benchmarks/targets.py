@@ -6,7 +6,8 @@ import msgspec
 
 
 class Figures(msgspec.Struct):
-    """Medians by `scenario/contestant`, and the daemon's own start-up and memory."""
+    """Medians by `scenario/contestant`, the daemon's own start-up and memory, and by `measure/part` what is measured of it alone;
+    ratios are medians of those of each round."""
 
     cpu_us: dict[str, float] = {}
     events_s: dict[str, float] = {}
@@ -18,6 +19,8 @@ class Figures(msgspec.Struct):
     idle_mib: float | None = None
     client_kib: float | None = None
     stream_kib: float | None = None
+    measured: dict[str, float] = {}
+    ratios: dict[str, float] = {}
 
 
 class Verdict(msgspec.Struct):
@@ -31,7 +34,7 @@ class Verdict(msgspec.Struct):
 
 def judge(figures: Figures) -> list[Verdict]:
     """Every target that this run can speak to."""
-    return [*_ratios(figures), *_added(figures), *_absolutes(figures)]
+    return [*_ratios(figures), *_added(figures), *_absolutes(figures), *_measured(figures)]
 
 
 def _at_most(name: str, value: float, limit: float, unit: str = "x") -> Verdict:
@@ -86,3 +89,22 @@ def _absolutes(figures: Figures) -> Iterator[Verdict]:
     for name, value, limit, unit in rows:
         if value is not None:
             yield _at_most(name, value, limit, unit)
+
+
+def _measured(figures: Figures) -> Iterator[Verdict]:
+    for prefix, name, limit in (
+        ("wires/", "CPU per event against the Chat wire", 1.3),
+        ("turns/", "turn behind 1,000 messages against 10", 2),
+    ):
+        for part, value in figures.ratios.items():
+            if part.startswith(prefix):
+                yield _at_most(f"{name}, {part.removeprefix(prefix)}", value, limit)
+    for part, name, limit, unit in (
+        ("fanout/10, more per subscriber", "fan-out, per event and subscriber, 10 of them", 2, "µs"),
+        ("fanout/100, more per subscriber", "fan-out, per event and subscriber, 100 of them", 2, "µs"),
+        ("journal/more per event", "journal of a session, per event", 1, "µs"),
+        ("stored/ms of a page", "session/list with 10,000 stored", 20, "ms"),
+        ("stored/KiB per session", "memory per idle session", 4, "KiB"),
+    ):
+        if part in figures.measured:
+            yield _at_most(name, figures.measured[part], limit, unit)
