@@ -70,7 +70,7 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Daemon:
-    """Everything that lives as long as the process. `store` and `transport` stand in for the file and the network."""
+    """Everything that lives as long as the process. `store`, `journals`, `transport` stand in for files and network."""
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Daemon:
         clock: Clock = SYSTEM,
         *,
         store: Store | None = None,
+        journals: Journals | None = None,
         transport: Transport | None = None,
     ) -> None:
         self.options = options
@@ -91,7 +92,9 @@ class Daemon:
         self.draining = False
         file = options.state_dir / FILE_NAME if options.state_dir else None
         self.store = store or Store.open(file, clock, (LEDGER, SESSIONS))
-        self.audit = Audit(self.store, clock, Journals(options.state_dir, self.daemon_id) if options.state_dir else None)
+        if journals is None and options.state_dir:
+            journals = Journals(options.state_dir, self.daemon_id)
+        self.audit = Audit(self.store, clock, journals)
         self.watches = _watches(options, environment, self.daemon_id, redactor, clock)
         self.runtime = Runtime(
             source.config,

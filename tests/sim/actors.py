@@ -6,9 +6,11 @@ import sqlite3
 from typing import Any
 
 from tests.sim.client import Client, Gone
-from tests.sim.disk import open_disk
+from tests.sim.disk import decoded, open_disk
 from tests.sim.faults import FAULT_PHASE_S
 from tests.sim.world import LONGEST_S, SCRIPTS, TOOLS, Outcome, World
+
+from modeld.ledger.posting import statement_of
 
 ACTIONS = (
     *("turn",) * 6,
@@ -200,7 +202,7 @@ async def _end(world: World, actors: list[Actor], histories: dict[str, list[dict
     held += sorted(f"task {task.get_coro()!r}" for task in asyncio.all_tasks() - mine if not task.done())
     await asyncio.sleep(0)
     assert world.disk.image is not None
-    calls = _rows(open_disk(world.disk.image))
+    calls = _rows(_with_journals(world))
     return Outcome(
         world.seed,
         world.transcripts,
@@ -240,6 +242,17 @@ async def _leave_in_the_middle(world: World) -> "asyncio.Task[None]":
                 world.violations.append("the daemon stopped and left a request without an answer")
 
     return asyncio.create_task(all_answered())
+
+
+def _with_journals(world: World) -> sqlite3.Connection:
+    """The disk as the next daemon would see it."""
+    disk = open_disk(world.disk.image)
+    for frames in world.journals.values():
+        for record in decoded(frames):
+            statement = statement_of(record)
+            assert statement is not None
+            disk.execute(*statement)
+    return disk
 
 
 def _rows(disk: sqlite3.Connection) -> list[dict[str, Any]]:
