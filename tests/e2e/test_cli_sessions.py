@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from tests.harness.daemon import DaemonProcess, models_yaml
@@ -44,9 +45,72 @@ async def test_sessions_are_listed_and_deleted(daemon: DaemonProcess) -> None:
     assert out.splitlines()[1].startswith(session_id)
     listed = json.loads((await daemon.run("sessions", "--json", "-n", "1"))[1])
     assert [one["session_id"] for one in listed["sessions"]] == [session_id]
-    assert (await daemon.run("sessions", "--delete", session_id))[0] == 0
-    code, _, err = await daemon.run("sessions", "--delete", session_id)
+    assert (await daemon.run("sessions", "delete", session_id))[0] == 0
+    code, _, err = await daemon.run("sessions", "delete", session_id)
     assert (code, session_id in err) == (1, True)
+
+
+async def test_one_session_is_shown_forked_and_carried_elsewhere(daemon: DaemonProcess, tmp_path: Path) -> None:
+    peer = await daemon.peer()
+    session_id = await create(peer, "openai:sim-echo", system_prompt="Be brief.")
+    for words in ("first", "second"):
+        (await turn(peer, session_id, words)).ok()
+    code, out, err = await daemon.run("sessions", "show", session_id)
+    assert code == 0, err
+    assert "openai:sim-echo" in out and "Be brief." in out
+    assert out.splitlines()[-4:] == ["  1 user: first", "  2 assistant: first", "  3 user: second", "  4 assistant: second"]
+    assert (await daemon.run("sessions", "show"))[1] == out, "the one used last"
+    shown = json.loads((await daemon.run("sessions", "show", "last", "--json"))[1])
+    assert (len(shown["messages"]), shown["valid"], shown["problems"]) == (4, True, [])
+    code, out, _ = await daemon.run("sessions", "fork", session_id, "--at", "2")
+    assert code == 0
+    forked = await messages_of(peer, out.strip())
+    assert [message["content"] for message in forked][:1] == ["first"] and len(forked) == 2
+    file = tmp_path / "kept.json"
+    assert (await daemon.run("sessions", "export", session_id, "-o", str(file)))[0] == 0
+    assert json.loads((await daemon.run("sessions", "export", session_id))[1]) == json.loads(file.read_bytes())
+    code, out, err = await daemon.run("sessions", "import", str(file))
+    assert code == 0, err
+    assert out.strip() != session_id
+    assert [one["content"] for one in await messages_of(peer, out.strip())] == [
+        one["content"] for one in await messages_of(peer, session_id)
+    ]
+    assert len((await daemon.run("sessions", "import", stdin=file.read_bytes()))[1].split()) == 1
+
+
+async def test_what_another_model_would_change_is_told(daemon: DaemonProcess) -> None:
+    peer = await daemon.peer()
+    session_id = await create(peer, "openai:sim-text")
+    (await turn(peer, session_id, "before")).ok()
+    code, out, err = await daemon.run("sessions", "preview", session_id, "anthropic:sim-text")
+    assert code == 0, err
+    assert out.splitlines()[0] == "openai:sim-text → anthropic:sim-text"
+    assert "tokens to read" in out
+    report = json.loads((await daemon.run("sessions", "preview", session_id, "anthropic:sim-text", "--json"))[1])
+    assert (report["from_model"], report["to_model"]) == ("openai:sim-text", "anthropic:sim-text")
+
+
+MISUSES = [
+    (("sessions", "show", "ses_none"), 1, "ses_none"),
+    (("sessions", "show", "a", "b"), 2, "one session"),
+    (("sessions", "delete"), 2, "which session"),
+    (("sessions", "list", "x"), 2, "no session"),
+    (("sessions", "preview", "x"), 2, "a session and a model"),
+    (("sessions", "fork", "last", "--at", "99"), 1, "no message 99"),
+    (("sessions", "import", "/nowhere.json"), 1, "/nowhere.json"),
+    (("sessions", "import"), 1, "no export of a session"),
+    (("sessions", "frobnicate"), 2, "invalid choice"),
+    (("tail", "ses_none"), 1, "ses_none"),
+    (("chat", "--session", "ses_none"), 1, "ses_none"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), MISUSES)
+async def test_misuse_is_explained(daemon: DaemonProcess, arguments: tuple[str, ...], code: int, said: str) -> None:
+    await create(await daemon.peer(), "openai:sim-text")
+    found, out, err = await daemon.run(*arguments, stdin=b"{}")
+    assert (found, out) == (code, "")
+    assert said in err and "Traceback" not in err
 
 
 async def test_tail_watches_another_client(daemon: DaemonProcess) -> None:
@@ -63,7 +127,7 @@ async def test_tail_watches_another_client(daemon: DaemonProcess) -> None:
     code, out, err = await plain
     assert code == 0, err
     assert out.splitlines()[:2] == ["user: before", "assistant: before"]
-    assert "while you watch" in out
+    assert out.splitlines()[2:] == ["user: while you watch", "while you watch"]
     code, out, err = await lines
     assert code == 0, err
     assert [json.loads(line) for line in out.splitlines()] == reply.events

@@ -12,7 +12,9 @@ from modeld_protocol.session import TurnResult
 from .conversation import Conversation, Stopped
 from .explain import complain
 from .figures import summary, turn_summary
+from .sessions import handoff_lines
 from .terminal import note, say
+from .transcript import session_named
 
 _HELP = """\
 /model NAME    go on with another model (its id or alias); without NAME: which one answers
@@ -105,14 +107,14 @@ class SessionChat(Chat):
             options.model = options.system = None
             say(f"session {self._session.id}", "dim")
         else:
-            self._session = sessions.get(session_id)
+            self._session = sessions.get(session_named(conversation.client, session_id))
             note(f"{self._session.info.message_count} messages so far")
 
     def turn(self, text: str) -> None:
         """Ask; the daemon remembers."""
-        session = self.conversation.client.sessions.get(self._session.id)
+        self._session = self.conversation.client.sessions.get(self._session.id)
         try:
-            result = self.conversation.turn(session, text)
+            result = self.conversation.turn(self._session, text)
         except RequestFailed as error:
             complain(error, self.conversation.options)
         except Stopped:
@@ -128,8 +130,12 @@ class SessionChat(Chat):
             note(turn_summary(result))
 
     def _model(self, name: str) -> None:
+        """Another model goes on; what that changes and costs is said first."""
         if name:
+            report = self._session.preview(name)
             self._session.update(model=name)
+            for line in handoff_lines(report) if report.from_model != report.to_model else ():
+                note(line)
         say(f"{name or self._session.info.model or 'the default model'} answers", "dim")
 
     def _system(self, text: str) -> None:

@@ -10,6 +10,18 @@ from .names import COMMANDS
 from .options import add_common, add_version
 
 EXIT_INTERRUPTED = 130
+_ACTIONS = ("list", "show", "fork", "preview", "delete", "export", "import")
+_SESSIONS = """\
+actions:
+  list                      the conversations that the daemon keeps, last used first
+  show [SESSION]            one of them, message by message
+  fork [SESSION] [--at N]   a new one that begins like it
+  preview SESSION MODEL     what going on with another model would change and cost
+  delete SESSION ...        delete them, for good
+  export [SESSION]          one as JSON, for `import` here or elsewhere
+  import [FILE]             a new one from such JSON, or from stdin
+
+SESSION is an id, or `last` for the one used last, which is meant where none is given."""
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 
 
@@ -138,17 +150,23 @@ def _add_conversation(command: argparse.ArgumentParser) -> None:
 
 def _add_chat(command: argparse.ArgumentParser) -> None:
     _add_conversation(command)
-    command.add_argument("--session", metavar="ID", help="go on with a session that the daemon keeps; `new` makes one")
+    command.add_argument("--session", metavar="ID", help="go on with a session that the daemon keeps: its id, `last`, or `new`")
 
 
 def _add_sessions(command: argparse.ArgumentParser) -> None:
+    command.usage = "modeld sessions [list|show|fork|preview|delete|export|import] [SESSION ...] [options]"
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.epilog = _SESSIONS
+    command.add_argument("action", nargs="?", default="list", choices=_ACTIONS, metavar="ACTION", help=argparse.SUPPRESS)
+    command.add_argument("words", nargs="*", metavar="SESSION", help=argparse.SUPPRESS)
     _add_json(command)
-    command.add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="at most so many (default: 20)")
-    command.add_argument("--delete", metavar="ID", action="append", help="delete this one (may be given again)")
+    command.add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="list: at most so many (default: 20)")
+    command.add_argument("--at", metavar="MESSAGE", help="fork: after this message, by its number in `show` or its id")
+    command.add_argument("-o", "--output", metavar="FILE", help="export: into this file instead of stdout")
 
 
 def _add_tail(command: argparse.ArgumentParser) -> None:
-    command.add_argument("session", nargs="?", metavar="SESSION", help="its id; default: the one used last")
+    command.add_argument("session", nargs="?", metavar="SESSION", help="its id, or `last` (the default): the one used last")
     command.add_argument("--json", action="store_true", help="one event a line, for machines")
     command.add_argument("--once", action="store_true", help="leave when the next turn has ended")
 

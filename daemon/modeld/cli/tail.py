@@ -7,34 +7,25 @@ import msgspec
 
 from modeld_client import Client, SessionEvent, SessionFeed
 from modeld_client.errors import ModeldError
-from modeld_protocol.content import Message, TextBlock, ToolResultBlock, ToolUseBlock
+from modeld_protocol.content import Message
 from modeld_protocol.events import MessageComplete, StreamEvent
 from modeld_protocol.session import SessionSnapshot
 
 from .conversation import Printer
 from .daemon import connect
-from .terminal import note, paint, say, shown
-
-_STYLES = {"user": "cyan", "assistant": "green", "tool": "yellow", "system": "dim"}
+from .terminal import note, say
+from .transcript import session_named, show_message
 
 
 def run(options: argparse.Namespace) -> int:
     """Show the conversation so far, then every event as it comes, until Ctrl-C or the daemon's end."""
     with connect(options) as client:
-        session_id = options.session or _last(client)
-        if session_id is None:
-            say("no sessions yet; `modeld chat --session new` begins one")
-            return 1
+        session_id = session_named(client, options.session)
         with client.sessions.get(session_id).subscribe() as feed:
             if feed.snapshot is not None and not options.json:
                 _show_snapshot(feed.snapshot)
             note(f"following {session_id}; Ctrl-C leaves")
             return _follow(client, session_id, feed, options)
-
-
-def _last(client: Client) -> str | None:
-    found = client.sessions.list(1).sessions
-    return found[0].session_id if found else None
 
 
 def _follow(client: Client, session_id: str, feed: SessionFeed, options: argparse.Namespace) -> int:
@@ -47,7 +38,7 @@ def _follow(client: Client, session_id: str, feed: SessionFeed, options: argpars
             else:
                 if item.turn_id != shown_turn:
                     shown_turn = item.turn_id
-                    _show_input(client, session_id)
+                    _show_input(client, session_id, item.turn_id)
                 printer.show(item.event)
                 if isinstance(item.event, MessageComplete):
                     printer.finish(item.event.final_content, item.event.stop_reason)
@@ -61,37 +52,34 @@ def _follow(client: Client, session_id: str, feed: SessionFeed, options: argpars
     return 0
 
 
-def _show_input(client: Client, session_id: str) -> None:
-    """What the turn that begins was asked; it comes into the history with the answer."""
+def _show_input(client: Client, session_id: str, turn_id: str) -> None:
+    """What the turn that begins was asked; it comes into the history with the answer, which may be there already."""
     with client.sessions.get(session_id).subscribe() as now:
-        if now.snapshot is not None and now.snapshot.turn is not None:
-            for message in now.snapshot.turn.input:
-                _show(message)
+        if now.snapshot is not None:
+            for message in _input_of(now.snapshot, turn_id):
+                show_message(message)
+
+
+def _input_of(snapshot: SessionSnapshot, turn_id: str) -> list[Message]:
+    if snapshot.turn is not None and snapshot.turn.turn_id == turn_id:
+        return snapshot.turn.input
+    said: list[Message] = []
+    for message in snapshot.messages:
+        if message.role != "assistant":
+            said.append(message)
+        elif (message.metadata or {}).get("turn_id") == turn_id:
+            return said
+        else:
+            said = []
+    return []
 
 
 def _show_snapshot(snapshot: SessionSnapshot) -> None:
     for message in snapshot.messages:
-        _show(message)
+        show_message(message)
     if snapshot.turn is not None:
         for message in (*snapshot.turn.input, Message("assistant", snapshot.turn.content)):
-            _show(message)
-
-
-def _show(message: Message) -> None:
-    out = sys.stdout
-    print(paint(f"{message.role}:", _STYLES[message.role], out), _text(message), file=out, flush=True)
-
-
-def _text(message: Message) -> str:
-    parts: list[str] = []
-    for block in message.blocks():
-        if isinstance(block, TextBlock):
-            parts.append(block.text)
-        elif isinstance(block, ToolUseBlock):
-            parts.append(f"→ {block.name} {msgspec.json.encode(block.input).decode()}")
-        elif isinstance(block, ToolResultBlock):
-            parts.append(block.content if isinstance(block.content, str) else "(a result)")
-    return shown("\n".join(parts), sys.stdout)
+            show_message(message)
 
 
 def _write_line(item: SessionEvent, session_id: str) -> None:

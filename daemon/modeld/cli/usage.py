@@ -1,4 +1,4 @@
-"""`modeld usage`: what calls cost, from the daemon's ledger: a table by model, day, …, a chart by day, CSV, JSON."""
+"""`modeld usage`: what calls cost, from the daemon's ledger: a table by model, day, …, a chart, CSV, JSON."""
 
 import argparse
 import csv
@@ -24,7 +24,7 @@ from .terminal import paint, printable, say, width, write_json
 
 BY = ("model", "provider", "session", "client", "day")
 _NOBODY = {"model": "(no such model)", "provider": "(no such model)", "session": "(no session)", "client": "(nobody)"}
-_DAYS = 14  # of the chart
+_BARS = 14  # of the chart
 _BAR_WIDTH = 40
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _COLUMNS = (
@@ -39,7 +39,7 @@ _COLUMNS = (
 )
 _CALL_COLUMNS = (
     Column("started"),
-    Column("model", floor=12, worth=6),
+    Column("model", floor=20, worth=6),
     Column("status", worth=5),
     Column("in", right=True, worth=3),
     Column("cached", right=True, worth=1),
@@ -102,10 +102,11 @@ def _show(groups: Sequence[UsageGroup], days: Sequence[UsageGroup], by: str) -> 
     for place, row in enumerate(laid):
         style = "bold" if place >= len(groups) else ""
         print(paint(render([row])[0], style, sys.stdout))
-    if by != "day" and len({day.key for day in days}) > 1:
+    charted = days if len({day.key for day in days}) > 1 else groups[:_BARS]
+    if len({group.key for group in charted}) > 1:
         print()
-        for line in chart(days, room):
-            print(line)
+        for line in chart(charted, room, _NOBODY.get(by, "")):
+            print(paint(line, "dim", sys.stdout))
     _notes(groups)
 
 
@@ -149,13 +150,17 @@ def _notes(groups: Sequence[UsageGroup]) -> None:
     unpriced = sum(group.unpriced_calls for group in groups)
     estimated = sum(group.estimated_calls for group in groups)
     if unpriced:
-        say(f"{unpriced} calls have no known cost and are not in the sums", "dim")
+        say(f"{_calls_that(unpriced, 'has', 'have')} no known cost and {'is' if unpriced == 1 else 'are'} not in the sums", "dim")
     if estimated:
-        say(f"~ {estimated} calls with estimated counts: their providers reported none", "dim")
+        say(f"~ {_calls_that(estimated, 'has', 'have')} estimated counts: the provider reported none", "dim")
 
 
-def chart(days: Sequence[UsageGroup], room: int) -> list[str]:
-    """A bar a day for the last days with calls: by money where it is of one currency, else by tokens. Pure."""
+def _calls_that(count: int, one: str, many: str) -> str:
+    return f"1 call {one}" if count == 1 else f"{count} calls {many}"
+
+
+def chart(days: Sequence[UsageGroup], room: int, unnamed: str = "") -> list[str]:
+    """A bar for each group, of days for the last ones: by money where it is of one currency, else by tokens. Pure."""
     currencies = {day.currency for day in days if day.currency}
     if len(currencies) == 1:
         currency = next(iter(currencies))
@@ -165,11 +170,13 @@ def chart(days: Sequence[UsageGroup], room: int) -> list[str]:
         for day in days:
             sums[day.key] = sums.get(day.key, 0) + day.usage.total_tokens
         found = [(key, float(count), f"{figures.tokens(count)} tokens") for key, count in sums.items()]
-    found = found[-_DAYS:]
+    found = [(printable(key) or unnamed, amount, words) for key, amount, words in found[-_BARS:]]
     most = max(amount for _, amount, _ in found)
     spare = room - max(cells(key) + cells(words) for key, _, words in found) - 4
     size = max(1, min(_BAR_WIDTH, spare))
-    return [f"{key}  {_bar(amount / most if most else 0, size)}  {words}" for key, amount, words in found]
+    longest = max(cells(key) for key, _, _ in found)
+    bars = [(key + " " * (longest - cells(key)), _bar(amount / most if most else 0, size), words) for key, amount, words in found]
+    return ["  ".join(bar) for bar in bars]
 
 
 def _bar(share: float, size: int) -> str:
