@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -111,3 +112,70 @@ async def _run_neovim(folder: Path, env: dict[str, str]) -> Any:
         output = (await process.communicate())[0]
     assert (folder / "seen.json").exists(), output.decode()
     return json.loads((folder / "seen.json").read_text())
+
+
+class Terminal:
+    """A program in a terminal of its own, by tmux: keys in, the screen out."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self.folder = folder
+        self.env = env
+
+    async def tmux(self, *arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *("tmux", "-S", str(self.folder / "tmux"), "-f", "/dev/null", *arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=self.env,
+        )
+        return (await process.communicate())[0].decode("utf-8", "replace")
+
+    async def start(self, command: str) -> None:
+        given = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.env.items() if name.isidentifier())
+        (self.folder / "start.sh").write_text(f"{given}cd {shlex.quote(str(self.folder))}\nexec {command}\n")
+        await self.tmux("new-session", "-d", "-x", "150", "-y", "40", "sh", str(self.folder / "start.sh"))
+
+    async def press(self, *keys: str) -> None:
+        for key in keys:
+            await self.tmux("send-keys", key)
+
+    async def until(self, *words: str, without: str | None = None) -> str:
+        """Wait until the screen shows all of `words` and nothing of `without`."""
+        screen = ""
+        for _ in range(300):
+            screen = await self.tmux("capture-pane", "-p")
+            if all(word in screen for word in words) and (without is None or without not in screen):
+                return screen
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"waited for {words} without {without}:\n{screen}")
+
+
+async def test_helix(desk: tuple[Path, dict[str, str]]) -> None:
+    if shutil.which("hx") is None or shutil.which("tmux") is None:
+        pytest.skip("needs Helix (hx) and tmux")
+    folder, env = desk
+    config = folder / ".config" / "helix" / "languages.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(config_of("helix.md", "toml"))
+    terminal = Terminal(folder, {**env, "XDG_CONFIG_HOME": str(folder / ".config"), "LC_ALL": "C.UTF-8"})
+    await terminal.start("hx models.yaml")
+    try:
+        await terminal.until("default_model: big", "● 1 ")
+        await terminal.press(":", "2", "Enter")
+        await terminal.until(" 2:1")
+        await terminal.press("1", "0", "l")
+        assert "unknown field" not in await terminal.until(" 2:11")
+        await terminal.press("l")
+        await terminal.until(" 2:12", "unknown field")
+        await terminal.press(":", "5", "Enter")
+        await terminal.until(" 5:1")
+        await terminal.press("g", "l", "Space", "k")
+        await terminal.until("openai:gpt-5.5\n", "Limits in tokens: context")
+        await terminal.press("Escape")
+        await terminal.until(" 5:18", without="Limits in tokens")
+        await terminal.press("o")
+        await terminal.until(" INS ")
+        await terminal.press("b", "u", "d")
+        await terminal.until("budgets   property")
+    finally:
+        await terminal.tmux("kill-server")
