@@ -1,5 +1,6 @@
 """What must hold of every run, whatever went wrong in it. Each checker takes the outcome and gives what is broken, in words."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,13 +18,7 @@ USAGE = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation
 
 def check(outcome: Outcome) -> list[str]:
     """Everything that is broken."""
-    return [*outcome.violations, *(f"left behind: {what}" for what in outcome.left), *_checked(outcome)]
-
-
-def _checked(outcome: Outcome) -> Iterator[str]:
-    for checker in CHECKERS:
-        for problem in checker(outcome):
-            yield f"{checker.__name__}: {problem}"
+    return [f"{checker.__name__}: {problem}" for checker in CHECKERS for problem in checker(outcome)]
 
 
 # ---- answers
@@ -129,11 +124,11 @@ def nothing_missing_nothing_twice(outcome: Outcome) -> Iterator[str]:
                     yield f"{transcript.name}: cursor {cursor} of {session_id} follows {before}"
                 last[session_id] = cursor
             elif method is None and "result" in message:
-                request = asked[message["id"]]
-                if request["method"] == "session/subscribe":
+                request = asked.get(message["id"], {})
+                if request.get("method") == "session/subscribe":
                     following.add(request["params"]["session_id"])
                     last[request["params"]["session_id"]] = message["result"]["cursor"]
-                elif request["method"] == "session/unsubscribe":
+                elif request.get("method") == "session/unsubscribe":
                     following.discard(request["params"]["session_id"])
 
 
@@ -207,14 +202,53 @@ def ledger_is_what_was_served(outcome: Outcome) -> Iterator[str]:
         yield f"the ledger has {dict(booked)}, served was {dict(served)}"
 
 
+def the_store_is_sound(outcome: Outcome) -> Iterator[str]:
+    """The file passes SQLite's own checks, every session has exactly the messages that it counts, and no turn runs in it."""
+    disk = sqlite3.connect(":memory:")
+    try:
+        disk.deserialize(outcome.database)
+        yield from (f"{line}" for (line,) in disk.execute("PRAGMA integrity_check") if line != "ok")
+        yield from (f"a row of {row[0]} belongs to nothing" for row in disk.execute("PRAGMA foreign_key_check"))
+        for session, count, size_bytes, stored, found in disk.execute(_COUNTED):
+            yield f"{session} counts {count} messages of {size_bytes} bytes, not {stored} of {found}"
+        if not outcome.store_failures:
+            yield from (f"{turn} runs for ever" for (turn,) in disk.execute("SELECT turn_id FROM turns WHERE status = 'running'"))
+    except sqlite3.DatabaseError as error:
+        yield str(error)
+    finally:
+        disk.close()
+
+
+_COUNTED = """
+    SELECT * FROM (
+        SELECT session_id, message_count, size_bytes,
+            (SELECT count(*) FROM messages m WHERE m.session_id = s.session_id) AS stored,
+            (SELECT coalesce(sum(length(body)), 0) FROM messages m WHERE m.session_id = s.session_id) AS found
+        FROM sessions s WHERE deleted_ms IS NULL)
+    WHERE message_count <> stored OR size_bytes <> found"""
+
+
+# ---- what must not be left
+
+
+def nothing_is_left(outcome: Outcome) -> Iterator[str]:
+    """No task, timer, call, turn, queued write, reservation, connection or subscriber outlives those who wanted it."""
+    yield from outcome.left
+
+
+def every_moment_was_right(outcome: Outcome) -> Iterator[str]:
+    """What was looked at while it ran: rows before requests, memory within its limits, everybody served in time."""
+    yield from outcome.violations
+
+
 # ---- what must not be seen
 
 
 def no_canary(outcome: Outcome) -> Iterator[str]:
     """No key anywhere, no prompt in the ledger and the log."""
-    places = {"the database": outcome.database, "the log": outcome.logs.encode()}
-    places |= {f"what {one.name} got": bytes(one.raw) for one in outcome.transcripts}
-    for place, data in places.items():
+    places = [("the database", outcome.database), ("the log", outcome.logs.encode())]
+    places += [(f"what {one.name} got", bytes(one.raw)) for one in outcome.transcripts]  # a client's every connection
+    for place, data in places:
         if any(key.encode() in data for key in outcome.keys):
             yield f"a key is in {place}"
     for place, text in {"the ledger": outcome.calls_dump, "the log": outcome.logs}.items():
@@ -245,5 +279,8 @@ CHECKERS: tuple[Callable[[Outcome], Iterator[str]], ...] = (
     text_is_whole,
     acknowledged_messages_are_kept,
     ledger_is_what_was_served,
+    the_store_is_sound,
+    nothing_is_left,
+    every_moment_was_right,
     no_canary,
 )

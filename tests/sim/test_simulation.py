@@ -4,17 +4,21 @@
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from tests.sim.checkers import check
+from tests.sim.checkers import CHECKERS, check
 from tests.sim.faults import Event, Faults
 from tests.sim.loop import Deadlock, VirtualLoop, run
 from tests.sim.runs import drive
@@ -24,7 +28,9 @@ from modeld.ledger.audit import Audit
 from modeld.ledger.posting import BEGUN, Posting
 from modeld.ledger.store import Store
 from modeld.server.requests import RequestTable
-from modeld.sessions.fanout import Journal
+from modeld.sessions import records
+from modeld.sessions.fanout import Journal, Ring
+from modeld.sessions.registry import Sessions
 from modeld_protocol.events import Event as StreamedEvent
 from modeld_protocol.events import MessageComplete, TextDelta
 
@@ -205,17 +211,65 @@ def _log_prompts(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Audit, "finish", telling)
 
 
-@pytest.mark.parametrize(
-    ("plant", "found_by"),
-    [
-        (_lose_a_reply, "liveness"),
-        (_double_a_terminal_event, "nothing_follows_the_end"),
-        (_drop_an_event, "text_is_whole"),
-        (_skip_the_row, "none of them started"),
-        (_forget_messages, "acknowledged_messages_are_kept"),
-        (_log_prompts, "no_canary"),
-    ],
-)
+def _swallow_the_end(patch: pytest.MonkeyPatch) -> None:
+    publish = Journal.publish
+
+    def unended(journal: Journal, events: list[StreamedEvent]) -> None:
+        publish(journal, [event for event in events if not isinstance(event, MessageComplete)])
+
+    patch.setattr(Journal, "publish", unended)
+
+
+def _break_a_handler(patch: pytest.MonkeyPatch) -> None:
+    async def broken(_sessions: Sessions, _params: Any) -> None:
+        raise ZeroDivisionError
+
+    patch.setattr(Sessions, "page", broken)
+
+
+def _leak_a_task(patch: pytest.MonkeyPatch) -> None:
+    create = Sessions.create
+    kept: list[Any] = []
+
+    async def leaking(sessions: Sessions, params: Any) -> Any:
+        kept.append(asyncio.create_task(asyncio.Event().wait()))
+        return await create(sessions, params)
+
+    patch.setattr(Sessions, "create", leaking)
+
+
+def _keep_every_event(patch: pytest.MonkeyPatch) -> None:
+    def append(ring: Ring, count: int, frames: bytes) -> None:
+        ring._firsts.append(ring.last + 1)  # pyright: ignore[reportPrivateUsage]
+        ring._frames.append(frames)  # pyright: ignore[reportPrivateUsage]
+        ring._bytes += len(frames)  # pyright: ignore[reportPrivateUsage]
+        ring.last += count
+
+    patch.setattr(Ring, "append", append)
+
+
+def _miscount_messages(patch: pytest.MonkeyPatch) -> None:
+    grown = records.grown
+    patch.setattr(records, "grown", lambda session, now_ms, count, size: grown(session, now_ms, count, size + 1))
+
+
+PLANTED = [
+    (_lose_a_reply, "every_moment_was_right: liveness"),
+    (_swallow_the_end, "one_terminal_event_per_stream"),
+    (_double_a_terminal_event, "nothing_follows_the_end"),
+    (_break_a_handler, "nothing_fails_inside"),
+    (_drop_an_event, "text_is_whole"),
+    (_skip_the_row, "none of them started"),
+    (_forget_messages, "acknowledged_messages_are_kept"),
+    (_forget_messages, "the_store_is_sound"),
+    (_miscount_messages, "the_store_is_sound"),
+    (_leak_a_task, "nothing_is_left"),
+    (_keep_every_event, "ring is over its limit"),
+    (_log_prompts, "no_canary"),
+]
+
+
+@pytest.mark.parametrize(("plant", "found_by"), PLANTED)
 def test_planted_bugs_are_caught(monkeypatch: pytest.MonkeyPatch, plant: Any, found_by: str) -> None:
     assert _problems() == []
     plant(monkeypatch)
@@ -228,15 +282,152 @@ def _problems() -> list[str]:
 
 
 def _quiet() -> Faults:
-    return Faults(0.0, (), (Event(30.0, "crash", 0.0, 1),), 65_536, 256 * 1024, 4 * 1024 * 1024)
+    return Faults(0.0, (), (Event(30.0, "crash", 0.0, 1),), 65_536, 256 * 1024, 20_000)
 
 
-def test_checkers_see_a_lost_and_a_doubled_answer_in_a_transcript() -> None:
-    outcome: Outcome = drive(1, _quiet())
-    entries = outcome.transcripts[0].entries
-    answer = next(entry for entry in entries if entry[0] == "got" and "method" not in entry[1])
+# What a bug might do to what is seen of a run: each takes a sound outcome and makes it unsound.
+
+
+def _got(outcome: Outcome, method: str | None) -> list[tuple[Any, tuple[str, Any]]]:
+    return [
+        (one.entries, entry)
+        for one in outcome.transcripts
+        for entry in one.entries
+        if entry[0] == "got" and entry[1].get("method") == method and ("result" in entry[1] or method)
+    ]
+
+
+def _answer_twice(outcome: Outcome) -> None:
+    entries, answer = _got(outcome, None)[-1]
     entries.append(answer)
-    assert any("2 answers" in problem for problem in check(outcome))
+
+
+def _answer_never(outcome: Outcome) -> None:
+    entries, answer = _got(outcome, None)[-1]
     entries.remove(answer)
-    entries.remove(answer)
-    assert any("no answer" in problem for problem in check(outcome))
+
+
+def _answer_nobody(outcome: Outcome) -> None:
+    entries, _ = _got(outcome, None)[-1]
+    entries.append(("got", {"jsonrpc": "2.0", "id": 10_000, "result": None}))
+
+
+def _session_events(outcome: Outcome) -> list[tuple[Any, tuple[str, Any]]]:
+    return [found for found in _got(outcome, "stream/event") if "session_id" in found[1][1]["params"]]
+
+
+def _differ(outcome: Outcome) -> None:
+    """Another client saw another text at the same cursor."""
+    entries, (_, event) = next(one for one in _session_events(outcome) if one[1][1]["params"]["event"]["type"] == "text.delta")
+    other = deepcopy(event)
+    other["params"]["event"]["text"] += "!"
+    next(one for one in outcome.transcripts if one.entries is not entries).entries.append(("got", other))
+
+
+def _skip_an_event(outcome: Outcome) -> None:
+    """One is missing in the middle, for a client that follows."""
+    for entries, entry in _session_events(outcome):
+        at = entries.index(entry)
+        subscribed = any(what == "sent" and one.get("method") == "session/subscribe" for what, one in entries[:at])
+        following = [one for one in entries[at + 1 :] if one[0] == "got" and one[1].get("method") == "stream/event"]
+        if subscribed and entry[1]["params"]["event"]["type"] == "text.delta" and following:
+            entries.remove(entry)
+
+
+def _repeat_an_event(outcome: Outcome) -> None:
+    entries, entry = _session_events(outcome)[0]
+    entries.insert(entries.index(entry), entry)
+
+
+def _miscount(outcome: Outcome) -> None:
+    next(row for row in outcome.calls if row["status"] == "completed")["output_tokens"] += 1
+
+
+def _lose_a_row(outcome: Outcome) -> None:
+    outcome.calls.remove(next(row for row in outcome.calls if row["status"] == "completed"))
+
+
+def _double_a_row(outcome: Outcome) -> None:
+    outcome.calls.append(next(row for row in outcome.calls if row["status"] == "completed"))
+
+
+def _leave_a_row_open(outcome: Outcome) -> None:
+    outcome.calls[0]["status"] = "started"
+
+
+def _lose_a_message(outcome: Outcome) -> None:
+    next(messages for messages in outcome.histories.values() if messages).clear()
+
+
+def _double_a_message(outcome: Outcome) -> None:
+    messages = next(messages for messages in outcome.histories.values() if messages)
+    messages.append(messages[0])
+
+
+def _break_the_file(outcome: Outcome) -> None:
+    outcome.database = outcome.database[:4096] + bytes(8192) + outcome.database[4096 + 8192 :]
+
+
+def _leave_a_turn_running(outcome: Outcome) -> None:
+    disk = sqlite3.connect(":memory:")
+    disk.deserialize(outcome.database)
+    disk.execute("UPDATE turns SET status = 'running' WHERE turn_id IN (SELECT turn_id FROM turns LIMIT 1)")
+    disk.commit()
+    outcome.database = disk.serialize()
+
+
+def _tell_a_key(outcome: Outcome) -> None:
+    outcome.transcripts[0].raw += outcome.keys[0].encode()
+
+
+def _note_a_prompt(outcome: Outcome) -> None:
+    outcome.calls_dump += "PromptCanary"
+
+
+SPOILED = [
+    (_answer_twice, "one_response_per_request"),
+    (_answer_never, "one_response_per_request"),
+    (_answer_nobody, "one_response_per_request"),
+    (_differ, "subscribers_see_the_same"),
+    (_skip_an_event, "nothing_missing_nothing_twice"),
+    (_repeat_an_event, "nothing_missing_nothing_twice"),
+    (_miscount, "ledger_is_what_was_served"),
+    (_lose_a_row, "ledger_is_what_was_served"),
+    (_double_a_row, "ledger_is_what_was_served"),
+    (_leave_a_row_open, "ledger_is_what_was_served"),
+    (_lose_a_message, "acknowledged_messages_are_kept"),
+    (_double_a_message, "acknowledged_messages_are_kept"),
+    (_break_the_file, "the_store_is_sound"),
+    (_leave_a_turn_running, "the_store_is_sound"),
+    (_tell_a_key, "no_canary"),
+    (_note_a_prompt, "no_canary"),
+]
+
+
+@pytest.fixture(scope="module")
+def sound() -> list[Outcome]:
+    """A few runs in which nothing went wrong."""
+    outcomes = [drive(seed, _quiet()) for seed in range(1, 5)]
+    assert [problem for outcome in outcomes for problem in check(outcome)] == []
+    return outcomes
+
+
+@pytest.mark.parametrize(("spoil", "found_by"), SPOILED)
+def test_spoiled_outcomes_are_caught(sound: list[Outcome], spoil: Any, found_by: str) -> None:
+    problems: list[str] = []
+    for outcome in sound:
+        spoiled = msgspec.structs.replace(
+            outcome,
+            transcripts=deepcopy(outcome.transcripts),
+            calls=deepcopy(outcome.calls),
+            histories=deepcopy(outcome.histories),
+        )
+        with contextlib.suppress(StopIteration, IndexError):  # not every run has what is to be spoiled
+            spoil(spoiled)
+        problems += check(spoiled)
+    assert [problem for problem in problems if problem.startswith(found_by)], problems
+
+
+def test_every_checker_is_proven_to_fail() -> None:
+    proven = {found_by.partition(":")[0] for _, found_by in (*PLANTED, *SPOILED)}
+    assert {checker.__name__ for checker in CHECKERS} <= proven
