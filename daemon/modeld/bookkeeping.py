@@ -119,7 +119,7 @@ class Books:
         output_tokens = request.max_output_tokens or ASSUMED_OUTPUT_TOKENS
         if spec.limits.max_output_tokens is not None:
             output_tokens = min(output_tokens, spec.limits.max_output_tokens)
-        usage = Usage(estimate_input_tokens(params, spec.quirks.token_scale), output_tokens)
+        usage = Usage(estimate_input_tokens(params, spec.quirks.token_scale, call.tally), output_tokens)
         return cost_of(usage, spec.pricing)[0]
 
     async def _finished(self, call: Call, finished: "asyncio.Future[None] | None", *, whole: bool = False) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeld.providers.estimate import estimate_input_tokens, estimate_output_tokens, estimate_text_tokens
+from modeld.providers.estimate import Tally, estimate_input_tokens, estimate_output_tokens, estimate_text_tokens
 from modeld_protocol.content import (
     AudioBlock,
     Base64Source,
@@ -256,3 +256,33 @@ def test_a_models_own_scale() -> None:
     assert estimate_input_tokens(params, 1.3) == round(estimate_input_tokens(params) * 1.3)
     assert estimate_output_tokens(ENGLISH, 1.3) == round(estimate_output_tokens(ENGLISH) * 1.3)
     assert estimate_output_tokens([TextBlock(ENGLISH)]) == estimate_output_tokens(ENGLISH)
+
+
+def test_a_tally_is_the_estimate_of_a_history_that_grows() -> None:
+    image = ImageBlock(UrlSource("https://example.com/a.png"))
+    history = [
+        Message("user", "What is in the file?"),
+        Message("assistant", [ThinkingBlock("I had better look."), TextBlock("I look."), ToolUseBlock("tu_1", "look", {"a": 1})]),
+        Message("tool", [ToolResultBlock("tu_1", "an image")]),
+        Message("tool", [ToolResultBlock("tu_1", [image])]),
+        Message("user", [image]),
+    ]
+    tally = Tally()
+    for count, media in ((1, False), (2, False), (3, False), (4, True), (5, True)):
+        params = TokenCountParams(history[:count], system_prompt="Be brief.")
+        assert estimate_input_tokens(params, 1.5, tally) == estimate_input_tokens(params, 1.5)
+        assert tally.media == media
+    assert tally.reasoning == estimate_text_tokens("I had better look.")
+    for other in ([Message("user", "Something else.")], [*history[:1], Message("user", "More.")], []):
+        params = TokenCountParams(other)
+        assert estimate_input_tokens(params, tally=tally) == estimate_input_tokens(params)
+        assert not tally.media
+        assert tally.reasoning == 0
+
+
+def test_a_tally_counts_what_is_new() -> None:
+    history = [Message("user", "a"), Message("assistant", "b")]
+    tally = Tally()
+    before = tally.add_up(history).tokens
+    history[0].content = "not looked at again"
+    assert tally.add_up([*history, Message("user", "c")]).tokens - before == Tally().add_up([Message("user", "c")]).tokens

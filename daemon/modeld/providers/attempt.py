@@ -160,7 +160,7 @@ class Attempt:
             usage.estimated = True
             if not (usage.input_tokens or usage.cached_input_tokens or usage.cache_creation_input_tokens):
                 params = TokenCountParams(request.messages, system_prompt=request.system_prompt, tools=request.tools)
-                usage.input_tokens = estimate_input_tokens(params, scale)
+                usage.input_tokens = estimate_input_tokens(params, scale, self.call.tally)
             usage.output_tokens = max(usage.output_tokens, estimate_output_tokens(assembler.content, scale))
             assembler.warn("usage_estimated", "the provider reported no final usage; token counts are a local estimate")
         usage.total_tokens = (
@@ -177,7 +177,7 @@ class Attempt:
     def _note_cut(self, usage: Usage, window_tokens: int) -> None:
         from .truncation import cut_warning
 
-        warning = cut_warning(self.call.request, usage, window_tokens, len(self._encoded.body))
+        warning = cut_warning(self.call.request, usage, window_tokens, len(self._encoded.body), self.call.tally)
         if warning is not None:
             self.assembler.warnings.append(warning)
 

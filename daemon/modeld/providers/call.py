@@ -12,6 +12,7 @@ from modeld_protocol.response import CanonicalResponse
 from modeld_protocol.usage import Warning
 
 from .assembler import Assembler
+from .estimate import Tally
 from .spec import ModelSpec
 from .wire.memory import Memories
 
@@ -64,6 +65,11 @@ class Call(msgspec.Struct):
     assembler: Assembler | None = None
     project: Callable[[ModelSpec], tuple[list[Message], list[Warning]]] | None = None
     memories: Memories | None = None
+
+    @property
+    def tally(self) -> Tally | None:
+        """What the conversation that the call goes on with comes to; None where it is none."""
+        return None if self.memories is None else self.memories.of(self.spec).tally
 
     def finish(self, end: MessageComplete) -> None:
         """Send or hold the terminal event of a stream."""

@@ -5,6 +5,7 @@ words tokenizers know badly (Polish, Hungarian, Turkish). Invariant: adding text
 """
 
 from collections.abc import Iterable, Sequence
+from operator import is_
 
 import msgspec
 
@@ -111,9 +112,49 @@ def estimate_output_tokens(content: str | Sequence[Block], scale: float = 1.0) -
     return _scaled(_content_tokens(content), scale)
 
 
-def estimate_input_tokens(params: TokenCountParams, scale: float = 1.0) -> int:
+class Tally:
+    """What the messages of one conversation come to, added up as it grows. `tokens` are all, `reasoning` those of them that are
+    reasoning; `media` says whether there are any."""
+
+    __slots__ = ("_counted", "media", "reasoning", "tokens")
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._counted: list[Message] = []
+        self.tokens = self.reasoning = 0
+        self.media = False
+
+    def add_up(self, messages: list[Message]) -> "Tally":
+        """Be that of `messages`; those that were counted before, by identity, aren't counted again."""
+        counted = self._counted
+        if len(counted) > len(messages) or not all(map(is_, counted, messages)):
+            self._forget()
+        for message in messages[len(self._counted) :]:
+            self.tokens += _message_tokens(message)
+            if not isinstance(message.content, str):
+                self._look_into(message.content)
+        self._counted = list(messages)
+        return self
+
+    def _look_into(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            if isinstance(block, ThinkingBlock):
+                self.reasoning += _block_tokens(block)
+            elif isinstance(block, ToolResultBlock):
+                self.media = self.media or (not isinstance(block.content, str) and any(map(_is_media, block.content)))
+            elif _is_media(block):
+                self.media = True
+
+
+def _is_media(block: Block | ResultBlock) -> bool:
+    return isinstance(block, ImageBlock | AudioBlock | FileBlock)
+
+
+def estimate_input_tokens(params: TokenCountParams, scale: float = 1.0, tally: Tally | None = None) -> int:
     """Tokens that a request with these messages, system prompt and tools would be charged for; at least 1. `scale` is the
-    model's `Quirks.token_scale`, 1 where no model is known."""
+    model's `Quirks.token_scale`, 1 where no model is known; `tally` that of the conversation, which spares counting it anew."""
     messages = params.messages
     total = REQUEST_TOKENS
     if params.system_prompt:
@@ -121,7 +162,7 @@ def estimate_input_tokens(params: TokenCountParams, scale: float = 1.0) -> int:
     if isinstance(messages, str):
         total += MESSAGE_TOKENS + estimate_text_tokens(messages)
     else:
-        total += sum(map(_message_tokens, messages))
+        total += sum(map(_message_tokens, messages)) if tally is None else tally.add_up(messages).tokens
     return _scaled(total + sum(map(_tool_tokens, params.tools)), scale)
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from modeld_protocol.content import Message
 
+from ..estimate import Tally
 from ..spec import ModelSpec
 
 MAX_MODELS = 2  # of one conversation: who goes over to another model often comes back
@@ -28,15 +29,16 @@ class Beginning(msgspec.Struct, frozen=True):
 
 
 class Memory:
-    """The beginning of one conversation as one model gets it, and how much of it is known to be something that the model can
-    take."""
+    """The beginning of one conversation as one model gets it; how much of it is known to be something that the model can take,
+    and what it comes to in tokens."""
 
-    __slots__ = ("_checked", "_kept", "spec")
+    __slots__ = ("_checked", "_kept", "spec", "tally")
 
     def __init__(self, spec: ModelSpec | None = None) -> None:
         self.spec = spec
         self._kept: Beginning | None = None
         self._checked: list[Message] = []
+        self.tally = Tally()
 
     def checked(self, messages: list[Message]) -> int:
         """How many of the first messages were checked before."""
