@@ -91,7 +91,9 @@ class Posting:
         self.post()
         statement = (_STATEMENTS[kind], values)
         done = self._store.write(*statement)
-        if keep:
+        if keep and done.done():
+            self._posted(done, {values[0]: statement})
+        elif keep:
             done.add_done_callback(lambda done: self._posted(done, {values[0]: statement}))
         return done
 
@@ -128,7 +130,10 @@ class Posting:
     def _posted(self, done: _Done, batch: _Batch) -> None:
         error = _error_of(done)
         if isinstance(error, StoreError):
-            self._waiting = batch | self._waiting
+            for seq, statement in batch.items():
+                known = self._waiting.get(seq)
+                if known is None or len(known[1]) < len(statement[1]):  # an end says more than a beginning
+                    self._waiting[seq] = statement
             self._behind = True
             self._look_later()
             return
