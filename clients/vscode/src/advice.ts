@@ -13,8 +13,8 @@ const CONFIG: Action = { title: 'Open models.yaml', command: 'modeld.openConfig'
 
 export const ACTIONS: Partial<Record<State, Action[]>> = {
   missing: [INSTALL, PATH],
-  incompatible: [PATH, RECONNECT, LOG],
-  failed: [RECONNECT, PATH, LOG],
+  incompatible: [RESTART, PATH, LOG],
+  failed: [RECONNECT, RESTART, PATH, LOG],
 };
 
 /** Shows a problem of the connection, and not again before it was well in between. */

@@ -106,7 +106,7 @@ class Commands {
 
   /** Ends the shared daemon once its calls have ended, and connects to the next one. */
   async restartDaemon(): Promise<void> {
-    if (this.connection.state !== 'ready') return this.connection.restart();
+    if (this.connection.state !== 'ready') return this.replaceDaemon();
     const { running_calls, clients, epoch } = await this.connection.request('daemon/status', {});
     if (running_calls > 0 || clients > 1) {
       const detail = `${clients} clients are connected and ${running_calls} calls run. Calls may end; clients connect again by themselves.`;
@@ -118,6 +118,14 @@ class Commands {
       await this.connection.request('daemon/stop', {});
       await this.untilAnother(epoch);
     });
+  }
+
+  private async replaceDaemon(): Promise<void> {
+    const detail = 'It is ended by `modeld stop --force`: calls of other clients that still run there end too.';
+    const yes = await vscode.window.showWarningMessage('End a daemon that may still run, and start another?', { modal: true, detail }, 'Restart');
+    if (yes === undefined) return;
+    const title = 'Restarting modeld';
+    await vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title }, () => this.connection.replace());
   }
 
   private async untilAnother(epoch: string): Promise<void> {

@@ -155,6 +155,17 @@ export class Connection implements vscode.Disposable {
     await this.start();
   }
 
+  /** Ends a daemon that can't be talked to, by its own command line, and connects to the next one. */
+  async replace(): Promise<void> {
+    const { command, args } = this.program();
+    const socket = args.indexOf('--socket');
+    const where = socket < 0 ? [] : args.slice(socket, socket + 2);
+    const stopping = launch(command, ['stop', '--force', ...where], (line) => this.around.log.info(line));
+    const how = await Promise.race([stopping.ended, delay(this.timing.handshake)]);
+    if (how === undefined) stopping.kill();
+    await this.restart();
+  }
+
   /**
    * One request. While the connection is being made it waits for that.
    *

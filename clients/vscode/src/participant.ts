@@ -4,7 +4,7 @@ import type { Connection } from './connection';
 import { RequestFailed, words } from './failure';
 import { VENDOR } from './models';
 import { priceOf } from './models/information';
-import { count, money, today } from './money';
+import { count, money, today, total } from './money';
 import type { HandoffReport, Message, ModelInfo, StreamEvent, UsageGroup } from './protocol';
 import { settings } from './settings';
 
@@ -20,7 +20,7 @@ export function registerParticipant(context: vscode.ExtensionContext, connection
   const participant = vscode.chat.createChatParticipant(PARTICIPANT, (request, chat, stream, token) =>
     new Asked(connection, request, chat, stream, token).answer(),
   );
-  participant.iconPath = vscode.Uri.joinPath(context.extensionUri, 'media', 'modeld.svg');
+  participant.iconPath = vscode.Uri.joinPath(context.extensionUri, 'media', 'icon.png');
   context.subscriptions.push(participant);
 }
 
@@ -119,7 +119,7 @@ class Asked {
       this.stream.button({ command: 'modeld.openConfig', title: 'Open models.yaml' });
       return this.kept();
     }
-    this.stream.markdown(modelTable(models));
+    this.stream.markdown(`${modelList(models)}\n\n`);
     this.stream.button({ command: 'modeld.pickModel', title: 'Pick Default Model' });
     return this.kept();
   }
@@ -129,9 +129,9 @@ class Asked {
     const ask = (group_by: 'model' | 'client', since: string) =>
       this.connection.request('usage/aggregate', { group_by, since }, this.token).then(({ groups }) => groups);
     const [now, models, clients] = await Promise.all([ask('model', today()), ask('model', `${days}d`), ask('client', `${days}d`)]);
-    this.stream.markdown(`### Today\n\n${usageTable('Model', now)}\n\n`);
-    this.stream.markdown(`### ${days} days, by model\n\n${usageTable('Model', models)}\n\n`);
-    this.stream.markdown(`### ${days} days, by client\n\n${usageTable('Client', clients)}\n`);
+    this.stream.markdown(`### Today: ${total(now)}\n\n${usageList(now)}\n\n`);
+    this.stream.markdown(`### ${days} days, by model: ${total(models)}\n\n${usageList(models)}\n\n`);
+    this.stream.markdown(`### ${days} days, by client\n\n${usageList(clients)}\n\n`);
     this.stream.button({ command: 'modeld.usage.focus', title: 'Open Usage View' });
     return this.kept();
   }
@@ -208,30 +208,37 @@ async function referenceText(value: unknown): Promise<string | undefined> {
   }
 }
 
-// ---- tables
+// ---- lists: the chat is narrow, and a table in it breaks within words
 
-function modelTable(models: readonly ModelInfo[]): string {
-  const rows = models.map((model) => [
-    code(model.id) + (model.default ? ' (default)' : ''),
-    model.aliases.map(code).join(', '),
-    model.limits.max_context_tokens == null ? '' : count(model.limits.max_context_tokens),
-    priceOf(model.pricing),
-    model.availability === 'available' ? 'available' : `${model.availability}${model.reason ? `: ${model.reason}` : ''}`,
-  ]);
-  return table(['Model', 'Aliases', 'Context', 'Price', 'State'], rows);
+function modelList(models: readonly ModelInfo[]): string {
+  return models.map((model) => `- ${[modelNames(model), ...modelNotes(model)].join(', ')}`).join('\n');
 }
 
-function usageTable(what: string, groups: readonly UsageGroup[]): string {
-  if (!groups.length) return 'Nothing was spent.';
-  const rows = groups.map(({ key, calls, usage, total_cost, cache_savings, currency }) => [
-    key ? code(key) : '',
-    count(calls),
-    count((usage.input_tokens ?? 0) + (usage.cached_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0)),
-    count(usage.output_tokens ?? 0),
-    total_cost == null ? 'unknown' : money(total_cost, currency ?? 'USD'),
-    cache_savings ? money(cache_savings, currency ?? 'USD') : '',
-  ]);
-  return table([what, 'Calls', 'Input', 'Output', 'Cost', 'Saved by caches'], rows);
+function modelNames(model: ModelInfo): string {
+  const aliases = model.aliases.length ? ` (${model.aliases.map(code).join(', ')})` : '';
+  return code(model.id) + aliases;
+}
+
+function modelNotes(model: ModelInfo): string[] {
+  const context = model.limits.max_context_tokens;
+  const trouble = model.availability === 'available' ? '' : `**${model.availability}**${model.reason ? `: ${escaped(model.reason)}` : ''}`;
+  return [model.default ? '**default**' : '', context ? `${count(context)} tokens` : '', priceOf(model.pricing), trouble].filter(Boolean);
+}
+
+function usageList(groups: readonly UsageGroup[]): string {
+  return groups.length ? groups.map(usageLine).join('\n') : 'Nothing was spent.';
+}
+
+function usageLine({ key, calls, usage, total_cost, cache_savings, currency }: UsageGroup): string {
+  const input = (usage.input_tokens ?? 0) + (usage.cached_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0);
+  const amount = (value: number) => money(value, currency ?? 'USD');
+  const parts = [
+    total_cost == null ? 'cost unknown' : `**${amount(total_cost)}**`,
+    `${count(calls)} ${calls === 1 ? 'call' : 'calls'}`,
+    `${count(input)} tokens in, ${count(usage.output_tokens ?? 0)} out`,
+  ];
+  if (cache_savings) parts.push(`${amount(cache_savings)} saved by caches`);
+  return `- ${key ? `${code(key)}: ` : ''}${parts.join(', ')}`;
 }
 
 /** What a switch of models would do, in words. */
@@ -245,11 +252,6 @@ export function handoffWords(report: HandoffReport): string {
   if (report.cost != null) lines.push(`\nReading the history there costs ${money(report.cost, currency)} once, without a cache.`);
   if (report.stay_cost != null) lines.push(`Staying costs ${money(report.stay_cost, currency)}.`);
   return lines.join('\n');
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
 function code(text: string): string {

@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import type { Connection } from '../connection';
 import { RequestFailed } from '../failure';
-import type { CanonicalResponse, TokenCountParams } from '../protocol';
+import type { CanonicalResponse, ModelInfo, TokenCountParams } from '../protocol';
 import { Answer, type Part } from './answer';
 import { modelError } from './errors';
 import { informationOf, type Information } from './information';
@@ -10,13 +10,14 @@ import { canonicalMessage, canonicalRequest } from './messages';
 import { Replay } from './replay';
 
 export const VENDOR = 'modeld';
+const KNOWN = 'modeld.models';
 const CHANGES_MS = 200; // several providers that fail together are one change of the list
 const MAX_COUNTS = 2_000;
 const BYTES_PER_TOKEN = 4;
 
 /** Registers the provider; its models follow the config and what is known of providers. */
 export function registerModels(context: vscode.ExtensionContext, connection: Connection): ModelProvider {
-  const provider = new ModelProvider(connection);
+  const provider = new ModelProvider(connection, context.globalState);
   context.subscriptions.push(provider, vscode.lm.registerLanguageModelChatProvider(VENDOR, provider));
   return provider;
 }
@@ -27,11 +28,15 @@ export class ModelProvider implements vscode.LanguageModelChatProvider<Informati
   private readonly counts = new Map<string, number>();
   private readonly listeners: vscode.Disposable[];
   private timer: NodeJS.Timeout | undefined;
-  private known: Information[] = [];
+  private known: ModelInfo[];
 
   readonly onDidChangeLanguageModelChatInformation = this.changed.event;
 
-  constructor(private readonly connection: Connection) {
+  constructor(
+    private readonly connection: Connection,
+    private readonly memento: vscode.Memento,
+  ) {
+    this.known = memento.get<ModelInfo[]>(KNOWN, []);
     this.listeners = [
       connection.onDidChangeState((state) => state === 'ready' && this.refresh()),
       connection.onNotification('config/changed', ({ applied }) => applied && this.refresh()),
@@ -45,18 +50,26 @@ export class ModelProvider implements vscode.LanguageModelChatProvider<Informati
     this.timer = setTimeout(() => this.changed.fire(), CHANGES_MS);
   }
 
-  /** Every model that has what it needs. While the daemon is away: those that it had, so that no choice of the user's is lost. */
+  /**
+   * Every model that has what it needs. While the daemon is away, or still on its way as the editor starts: those that it had
+   * last, so that the picker is there at once and no choice of the user's is lost. `refresh` follows once it is there.
+   */
   async provideLanguageModelChatInformation(
     _options: vscode.PrepareLanguageModelChatModelOptions,
     token: vscode.CancellationToken,
   ): Promise<Information[]> {
+    if (this.connection.state === 'ready' || !this.known.length) await this.learn(token);
+    return this.known.map(informationOf);
+  }
+
+  private async learn(token: vscode.CancellationToken): Promise<void> {
     try {
       const { models } = await this.connection.request('model/list', {}, token);
-      this.known = models.filter((model) => model.availability !== 'not_configured').map(informationOf);
+      this.known = models.filter((model) => model.availability !== 'not_configured');
+      await this.memento.update(KNOWN, this.known);
     } catch {
       // Said once, by the connection; here it would be said for each extension that looks for a model.
     }
-    return this.known;
   }
 
   async provideLanguageModelChatResponse(

@@ -31,8 +31,10 @@ export function informationOf(model: ModelInfo): Information {
   };
 }
 
+/** What the user called it, without the path that routers put before a model's name. */
 export function nameOf(model: ModelInfo): string {
-  return model.wire_name.split('/').at(-1) ?? model.wire_name;
+  const name = model.id.slice(model.id.indexOf(':') + 1);
+  return name.split('/').at(-1) || name;
 }
 
 /** Input and output per million tokens, empty where they are unknown. */

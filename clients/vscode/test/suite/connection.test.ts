@@ -201,6 +201,16 @@ describe('the daemon', () => {
     assert.deepEqual([events.at(0), events.at(-1)], ['message.start', 'message.complete']);
   });
 
+  it('is replaced by another where the user asks for it', async () => {
+    const { connection: live } = await connected();
+    const { epoch } = await live.request('daemon/status', {});
+    await vscode.commands.executeCommand('modeld.restartDaemon');
+    assert.equal(live.state, 'ready');
+    assert.notEqual(live.daemon?.epoch, epoch);
+    await live.replace();
+    assert.equal(live.state, 'ready');
+  });
+
   it('is one for all, however many connect while there is none', async () => {
     const { connection: live } = await connected();
     const { pid: daemon } = await live.request('daemon/status', {});

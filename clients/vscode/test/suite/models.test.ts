@@ -1,5 +1,6 @@
 // The daemon's models through the editor's own API, as any extension sees them.
 import * as assert from 'node:assert/strict';
+import * as fs from 'node:fs';
 import * as vscode from 'vscode';
 import type { Api } from '../../src/extension';
 import { connected, until } from './extension';
@@ -163,6 +164,23 @@ describe('models', () => {
 
   it('fail with the words of the daemon', async () => {
     await assert.rejects(ask('sim:busy', 'x'), (error: Error) => error.message.length > 10 && !/-32803/.test(error.message));
+  });
+
+  it('are refused to an extension that the config does not allow, with words how to allow it', async () => {
+    const config = (await api.connection.request('daemon/status', {})).config_file ?? '';
+    const before = fs.readFileSync(config, 'utf8');
+    const inForce = async (text: string) => {
+      fs.writeFileSync(config, text);
+      assert.equal((await api.connection.request('config/reload', {})).applied, true);
+    };
+    await inForce(`${before}\nclients:\n  vscode: {allow: [someone.else]}\n`);
+    try {
+      await assert.rejects(ask('sim:echo', 'x'), { code: 'NoPermissions', message: /modeld\.modeld.*clients\.vscode\.allow/ });
+      await inForce(`${before}\nclients:\n  vscode: {allow: [modeld.*]}\n`);
+      assert.match((await ask('sim:echo', 'allowed')).text, /allowed/);
+    } finally {
+      await inForce(before);
+    }
   });
 
   it('count tokens', async () => {

@@ -7,7 +7,8 @@ import { connected, until } from './extension';
 let api: Api;
 
 async function ask(query: string): Promise<void> {
-  await vscode.commands.executeCommand('workbench.action.chat.open', { query, isPartialQuery: false });
+  const modelSelector = { vendor: 'modeld', id: 'sim:echo' }; // else it is up to the editor which of ours it picks
+  await vscode.commands.executeCommand('workbench.action.chat.open', { query, modelSelector, blockOnResponse: true });
 }
 
 const calls = async () => (await api.connection.request('usage/query', { client_id: 'vscode', limit: 1_000 })).rows.length;
