@@ -63,10 +63,10 @@ def look(daemon: DaemonProcess) -> list[tuple[str]]:
         connection.close()
 
 
-async def doctor(daemon: DaemonProcess) -> dict[str, Any]:
+async def doctor(daemon: DaemonProcess, topic: str = "store") -> dict[str, Any]:
     _, out, _ = await daemon.run("doctor", "--json")
 
-    return next(finding for finding in json.loads(out)["findings"] if finding["topic"] == "store")
+    return next(finding for finding in json.loads(out)["findings"] if finding["topic"] == topic)
 
 
 # ---- health
@@ -190,12 +190,17 @@ async def test_a_broken_store_is_put_aside_and_the_daemon_starts(spoil: Callable
         assert Path(found["put_aside"]).read_bytes() == broken
         assert found["put_aside"] in found["last_error"]
         assert found["put_aside"] in daemon.output()
+        assert (await doctor(daemon, "state"))["verdict"] == "ok"
         finding = await doctor(daemon)
         assert finding["verdict"] == "warning"
         assert ".recover" in finding["next_step"]
         assert await listed(peer) == set()
         session = await create(peer)
         (await peer.call("turn/start", {"session_id": session, "input": "Hello"})).ok()
+        await peer.close()
+        await daemon.stop()
+        _, out, _ = await daemon.run("doctor")
+        assert found["put_aside"] in out, "also while none runs"
 
 
 async def test_a_store_of_a_newer_version_is_refused_with_a_clear_message() -> None:
@@ -223,6 +228,9 @@ async def test_a_state_directory_that_cannot_be_used() -> None:
         assert code == 1
         assert "--state-dir" in error
         assert "Traceback" not in error
+        finding = await doctor(daemon, "state")
+        assert finding["verdict"] == "error"
+        assert "MODELD_STATE_DIR" in finding["next_step"]
 
 
 # ---- two at once

@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from modeld_client.launch import NotListening
 from modeld_protocol.config import DaemonStatus, StoreStatus
 
 from .. import __version__
-from ..config.locations import config_place
+from ..config.locations import config_place, state_dir
+from ..ledger.store import FILE_NAME
 from ..limits import MIN_OPEN_FILES
 from ..server.instance import MAX_SOCKET_PATH_BYTES
 from .daemon import connect_running
@@ -26,6 +28,7 @@ from .surroundings import surroundings
 from .terminal import paint, write_json
 
 Verdict = Literal["ok", "note", "warning", "error"]
+FEW_BYTES = 100 * 1024 * 1024  # of a disk: a warning below it
 _MARKS: dict[Verdict, tuple[str, str]] = {
     "ok": ("✓", "green"),
     "note": ("·", "dim"),
@@ -72,6 +75,7 @@ def look(options: argparse.Namespace) -> Iterator[Finding]:
     yield from _socket(options)
     yield from _config(options)
     yield _keys(options)
+    yield from _state(options)
     yield from _daemon(options)
     yield from _ollama(options)
 
@@ -143,6 +147,28 @@ def _keys(options: argparse.Namespace) -> Finding:
     return Finding(
         "keys", "note", "none in this environment", f"set one of {keys_in_words()}; or name a source of keys in models.yaml"
     )
+
+
+def _state(options: argparse.Namespace) -> Iterator[Finding]:
+    """The directory of the store, whether a daemon runs or not."""
+    folder = state_dir(options.state_dir, os.environ)
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        step = f"chmod u+rwx '{place}'; or set MODELD_STATE_DIR to another directory"
+        yield Finding("state", "error", f"{folder}: {place} is no directory that can be written", step)
+        return
+    free_bytes = shutil.disk_usage(place).free
+    if free_bytes < FEW_BYTES:
+        step = "free space: when there is none, no call begins"
+        yield Finding("state", "warning", f"{folder}: the disk has {mebibytes(free_bytes)} left", step)
+    else:
+        yield Finding("state", "ok", str(folder))
+    for file in sorted(folder.glob(f"{FILE_NAME}.broken-*")) if place == folder else ():
+        if not file.name.endswith("-wal"):
+            step = f"`sqlite3 '{file}' .recover` may save what is in it; delete it when you don't need it"
+            yield Finding("state", "note", f"a broken store was put aside: {file}", step)
 
 
 def _daemon(options: argparse.Namespace) -> Iterator[Finding]:
