@@ -12,7 +12,7 @@ from modeld_protocol.session import HandoffReport
 from modeld_protocol.usage import Usage, Warning
 
 from ..ledger.pricing import cost_of
-from ..providers.estimate import estimate_input_tokens
+from ..providers.estimate import Tally, estimate_input_tokens
 from ..providers.spec import ModelSpec
 from .reasoning import made_by
 
@@ -35,18 +35,20 @@ def report(
     to: ModelSpec,
     warnings: Sequence[Warning],
     refused: Sequence[Warning] = (),
+    tally: Tally | None = None,
 ) -> HandoffReport:
     """`request` holds the history as it is stored, `warnings` are what encoding it for `to` said. `before` is the spec of
-    `from_model`, None where it is no longer configured."""
+    `from_model`, None where it is no longer configured; `tally` that of the history."""
+    tally = tally or Tally()
     messages = request.messages if not isinstance(request.messages, str) else [Message("user", request.messages)]
     dropped = [warning for warning in warnings if warning.code == DROPPED]
     degraded = [warning for warning in warnings if warning.code == DEGRADED]
     blocks = sum(1 if isinstance(message.content, str) else len(message.content) for message in messages)
     lost = sum(_count(warning) for warning in (*dropped, *degraded))
     params = TokenCountParams(request.messages, system_prompt=request.system_prompt, tools=request.tools)
-    tokens = estimate_input_tokens(params, to.quirks.token_scale)
+    tokens = estimate_input_tokens(params, to.quirks.token_scale, tally)
     cost, _ = cost_of(Usage(input_tokens=tokens), to.pricing)
-    stay = _stay_cost(params, before)
+    stay = _stay_cost(params, before, tally)
     return HandoffReport(
         from_model,
         to.id,
@@ -61,11 +63,11 @@ def report(
     )
 
 
-def _stay_cost(params: TokenCountParams, before: ModelSpec | None) -> float | None:
+def _stay_cost(params: TokenCountParams, before: ModelSpec | None, tally: Tally) -> float | None:
     """What reading the same history from its model's cache costs; None where no price is known."""
     if before is None:
         return None
-    tokens = estimate_input_tokens(params, before.quirks.token_scale)
+    tokens = estimate_input_tokens(params, before.quirks.token_scale, tally)
     cost, _ = cost_of(Usage(cached_input_tokens=tokens), before.pricing)
     return cost.total_cost if cost else None
 

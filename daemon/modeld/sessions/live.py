@@ -11,6 +11,7 @@ from modeld_protocol.session import RunningTurn, Session, SessionSnapshot, TurnS
 
 from ..providers.assembler import Assembler
 from ..providers.cache_care import Sent
+from ..providers.estimate import Tally
 from ..providers.spec import ModelSpec
 from ..providers.wire.memory import MAX_MODELS, Memories
 from .as_sent import as_they_came
@@ -74,6 +75,7 @@ class LiveSession:
         self.sent: Sent | None = None
         self.digests: Digests | None = None
         self.memories = Memories()
+        self.tally = Tally()
         self._projectors: dict[str, Projector] = {}
         self._note_models(messages)
 

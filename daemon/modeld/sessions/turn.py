@@ -206,7 +206,7 @@ class Turns:
             warnings += self._runtime.encoding_warnings(msgspec.structs.replace(request, messages=sent.messages), spec)
         except ProviderFailure as failure:
             refused = [Warning(failure.error_class, failure.message)]
-        return report(request, registry.specs.get(before or ""), before, spec, warnings, refused)
+        return report(request, registry.specs.get(before or ""), before, spec, warnings, refused, live.tally)
 
     async def close(self) -> None:
         """Cancel every turn and wait until each is in the store."""
@@ -465,7 +465,7 @@ class Turns:
         whole = turn.live.messages[:-1]
         request = msgspec.structs.replace(call.request, messages=whole)
         of_history = [warning for warning in warnings if (warning.path or "").startswith("messages")]
-        return report(request, before, turn.before, call.spec, of_history)
+        return report(request, before, turn.before, call.spec, of_history, tally=turn.live.tally)
 
     def _leave(self, turn: Turn) -> None:
         """Nothing of the turn is left: the next one may begin."""
