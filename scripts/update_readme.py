@@ -19,14 +19,32 @@ def _structured(able: Capabilities) -> str:
     return "schema" if able.structured_output else "json" if able.json_object else ""
 
 
-def _media(able: Capabilities) -> str:
-    kinds = (("images", able.images), ("audio", able.audio), ("files", able.files))
-    return ", ".join(name for name, given in kinds if given)
+def _media(row: ProviderRow) -> str:
+    kinds = ((name, _given(row, name)) for name in ("images", "audio", "files"))
+    return ", ".join(f"{name}{'' if given == YES else ' (some)'}" for name, given in kinds if given)
+
+
+def _given(row: ProviderRow, capability: str) -> str:
+    """Of the row's base, or of some of its models alone."""
+    if getattr(row.capabilities, capability):
+        return YES
+    return "some" if any(rule.capabilities.get(capability) for rule in row.rules) else ""
 
 
 def table() -> str:
     """The table as Markdown, a row for each provider type."""
-    head = ("`type`", "wire", "tools", "forced choice", "thinking", "structured", "media", "prompt cache", "token count")
+    head = (
+        "`type`",
+        "wire",
+        "tools",
+        "forced choice",
+        "thinking",
+        "structured",
+        "media",
+        "prompt cache",
+        "token count",
+        "keeps files",
+    )
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in all_rows():
         able = row.capabilities
@@ -37,9 +55,10 @@ def table() -> str:
             YES if able.forced_tool_choice else "",
             _thinking(row),
             _structured(able),
-            _media(able),
+            _media(row),
             able.prompt_cache if able.prompt_cache != "none" else "",
-            YES if able.count_tokens else "",
+            _given(row, "count_tokens"),
+            _given(row, "file_uploads"),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
