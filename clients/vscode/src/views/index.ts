@@ -15,6 +15,7 @@ export function registerViews(context: vscode.ExtensionContext, connection: Conn
     panels,
     tree,
     usage,
+    panels.onDidShow((sessionId) => tree.select(sessionId)),
     vscode.window.registerWebviewPanelSerializer(STREAM_VIEW_TYPE, panels),
     vscode.window.registerWebviewViewProvider('modeld.usage', usage),
     vscode.commands.registerCommand('modeld.usage.refresh', () => usage.refresh()),

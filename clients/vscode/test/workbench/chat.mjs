@@ -22,19 +22,19 @@ export async function checkConsumer({ place, checks, page }) {
     assert.match(text, /This answer comes from the simulator/);
     assert.ok(parts >= 5 && last_ms - first_ms > 1_000, `${parts} parts within ${last_ms - first_ms} ms: not streamed`);
     assert.equal(await page.locator(at.dialog).count(), 0);
-  });
+  }, { picture: false });
 
   await checks.check(page, 'another extension cancels in the middle', async () => {
     const { cancelled, parts } = await report('Consumer: Ask and Cancel', 'cancel');
     assert.ok(cancelled && parts >= 3 && parts <= 6, `${parts} parts came`);
-  });
+  }, { picture: false });
 
   await checks.check(page, 'a failing model is a typed error for another extension', async () => {
     const { error } = await report('Consumer: Ask a Failing Model', 'failing');
     assert.ok(error?.language_model, `no LanguageModelError: ${JSON.stringify(error)}`);
     assert.equal(error.code, 'NoPermissions');
     assert.match(error.message, /key/i);
-  });
+  }, { picture: false });
 }
 
 export async function checkChat({ place, checks, page, browser }) {
@@ -57,5 +57,5 @@ export async function checkChat({ place, checks, page, browser }) {
     const hosts = [...readGuard(place).outside.map((one) => one.target), ...[...browser.outside].map((origin) => new URL(origin).hostname)];
     const others = hosts.filter((host) => !at.hostsOfTheChat.test(host) && host !== LEAK);
     assert.deepEqual(others, []);
-  });
+  }, { picture: false });
 }

@@ -82,7 +82,8 @@ export class Checks {
     fs.mkdirSync(pictures, { recursive: true });
   }
 
-  async check(page, name, run) {
+  /** A check without something to see keeps a picture of its failure alone. */
+  async check(page, name, run, { picture = true } = {}) {
     if (this.only && !this.only.test(name)) return;
     const started = Date.now();
     let error;
@@ -91,7 +92,7 @@ export class Checks {
     } catch (failure) {
       error = String(failure?.message ?? failure).split('\n').slice(0, 6).join(' | ');
     }
-    await this.picture(page, `${String(this.results.length + 1).padStart(2, '0')}-${name.replace(/\W+/g, '-')}`);
+    if (picture || error) await this.picture(page, `${String(this.results.length + 1).padStart(2, '0')}-${name.replace(/\W+/g, '-')}`);
     this.results.push({ name, ok: !error, ms: Date.now() - started, error });
     console.log(`${error ? 'FAIL' : 'ok  '} ${String(Date.now() - started).padStart(6)} ms  ${name}${error ? `\n       ${error}` : ''}`);
   }

@@ -33,11 +33,10 @@ export async function checkEditor({ place, checks, page }) {
 
   await checks.check(page, 'completion offers types', async () => {
     await page.keyboard.press('Escape');
-    await line('models:').click();
-    await page.keyboard.press('Home');
+    await line('openai-compatble').click();
+    await page.keyboard.press('End');
     await page.keyboard.press('Enter');
-    await page.keyboard.press('ArrowUp');
-    await page.keyboard.type('  more: {type: ', { delay: 10 });
+    await page.keyboard.type('more: {type: ', { delay: 10 });
     await page.keyboard.press('Control+Space');
     await page.locator(at.suggestRow, { hasText: 'ollama' }).first().waitFor();
     assert.equal(await page.locator(at.suggestRow, { hasText: 'base_url' }).count(), 0, 'a field is no type');
@@ -48,14 +47,14 @@ export async function checkEditor({ place, checks, page }) {
   await checks.check(page, 'a mistake is mended by its quick fix', async () => {
     await page.keyboard.press('Enter');
     await page.keyboard.press('Escape');
-    const before = await page.locator(at.squiggle.error).count();
+    await until(async () => (await page.locator(at.squiggle.error).count()) === 2, 'the new line to be right');
     await line('openai-compatble').locator('span', { hasText: 'compatble' }).last().click();
     await page.keyboard.press('Control+.');
     const fix = page.locator(at.quickFix, { hasText: 'openai-compatible' }).first();
     await fix.waitFor();
     await fix.click();
     await line('openai-compatible').waitFor();
-    await until(async () => (await page.locator(at.squiggle.error).count()) < before, 'its mark to go');
+    await until(async () => (await page.locator(at.squiggle.error).count()) === 1, 'its mark to go, and the other to stay');
   });
   await page.keyboard.press('Control+s');
 }

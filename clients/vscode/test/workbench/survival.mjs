@@ -41,7 +41,7 @@ export async function checkNothingLeft({ place, checks, page, browser }) {
     assert.ok(watched.some((one) => one.watching.includes('--type=extensionHost')), 'the extension host was watched');
     assert.deepEqual(outside, []);
     assert.deepEqual([...browser.outside], []);
-  });
+  }, { picture: false });
 
   await checks.check(page, 'the guard sees what would leave', async () => {
     await command(page, 'Consumer: Reach Outside');
@@ -50,5 +50,5 @@ export async function checkNothingLeft({ place, checks, page, browser }) {
     await assert.rejects(other.goto(`http://${LEAK}/`));
     await other.close();
     assert.deepEqual([...browser.outside], [`http://${LEAK}`]);
-  });
+  }, { picture: false });
 }

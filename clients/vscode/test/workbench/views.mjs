@@ -54,7 +54,7 @@ export async function checkViews(stage) {
     assert.ok(ended.stop_reason === 'cancelled' || ended.data?.error_class === 'cancelled', `the turn ended otherwise: ${JSON.stringify(ended).slice(0, 200)}`);
     const view = await webview(page, 'body.stream .log');
     await view.locator('.status', { hasText: /cancelled/i }).waitFor();
-  });
+  }, { picture: false });
 
   await checks.check(page, 'thinking and a tool call are shown', async () => {
     await closeEditors(page);
@@ -128,7 +128,7 @@ export async function checkViews(stage) {
     await page.locator(at.dialog).getByRole('button', { name: 'Delete', exact: true }).click();
     await row('Changelog, second try').waitFor({ state: 'detached' });
     await assert.rejects(other.request('session/get', { session_id: slow }), /no session has the id/);
-  });
+  }, { picture: false });
 
   await checks.check(page, 'the usage view shows cost and savings', async () => {
     const session_id = await create('Cached', { model: 'sim:cached' });
@@ -144,6 +144,8 @@ export async function checkViews(stage) {
     assert.equal(shown[0], String(cached.calls));
     const paid = Number(shown[3].replace('$', ''));
     assert.ok(Math.abs(paid - cached.total_cost) < cached.total_cost / 20, `${shown[3]} is shown for ${cached.total_cost}`);
+    await view.locator('.rows.client').scrollIntoViewIfNeeded();
+    await checks.picture(page, 'usage-by-model-and-client');
     assert.ok((await view.locator('.chart .paid').count()) > 0 && (await view.locator('.chart .saved').count()) > 0);
     await view.locator('.rows.client .name', { hasText: 'terminal' }).waitFor();
     await view.locator('button.range', { hasText: '30 days' }).click();

@@ -86,6 +86,8 @@ class SessionCommands {
     const params = choice ? { ...reference, message_id: choice.messageId } : reference;
     const forked = (await this.connection.request('session/fork', params)).session;
     this.panels.open(forked.session_id);
+    await this.tree.reload();
+    this.tree.select(forked.session_id);
   }
 
   async cancel(session: Session): Promise<void> {

@@ -34,9 +34,16 @@ export class SessionTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
     this.refresh();
   }
 
+  /** The session that is looked at, marked in the tree where it is shown. */
+  select(sessionId: string): void {
+    const session = this.find(sessionId);
+    if (session && this.view.visible) this.view.reveal({ session }, { select: true, focus: false }).then(undefined, () => undefined);
+  }
+
   /** Reads now, and from then on in turn while the view can be seen. */
   refresh(): void {
     clearTimeout(this.timer);
+    void vscode.commands.executeCommand('setContext', 'modeld.ready', this.connection.state === 'ready');
     if (!this.view.visible) return;
     if (this.connection.state !== 'ready') {
       this.show([], false);
@@ -55,6 +62,12 @@ export class SessionTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
         this.timer = setTimeout(() => this.refresh(), POLL_MS);
       }
     });
+  }
+
+  /** Reads, and is done when that is shown. */
+  async reload(): Promise<void> {
+    this.refresh();
+    while (this.reading) await this.reading;
   }
 
   showMore(): void {
@@ -86,7 +99,6 @@ export class SessionTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
     this.tree = arrange(sessions);
     const running = sessions.filter((session) => session.running_turn_id).length;
     this.view.badge = running ? { value: running, tooltip: running === 1 ? '1 answer is being given' : `${running} answers are being given` } : undefined;
-    void vscode.commands.executeCommand('setContext', 'modeld.hasSessions', sessions.length > 0);
     this.changed.fire(undefined);
   }
 
@@ -95,6 +107,12 @@ export class SessionTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
     const sessions = node ? (this.tree.children.get(node.session.session_id) ?? []) : this.tree.roots;
     const nodes: Node[] = sessions.map((session) => ({ session }));
     return !node && this.more ? [...nodes, 'more'] : nodes;
+  }
+
+  getParent(node: Node): Node | undefined {
+    const parent = node === 'more' ? undefined : node.session.parent_id;
+    const session = parent ? this.find(parent) : undefined;
+    return session && { session };
   }
 
   getTreeItem(node: Node): vscode.TreeItem {

@@ -15,6 +15,9 @@ const UNPAINTED_MS = 500; // a webview that tells of no frame for so long gets t
 
 export class StreamPanels implements vscode.Disposable, vscode.WebviewPanelSerializer {
   private readonly panels = new Map<string, StreamPanel>();
+  private readonly shown = new vscode.EventEmitter<string>();
+  /** A session's panel came to the front. */
+  readonly onDidShow = this.shown.event;
 
   constructor(
     private readonly extensionUri: vscode.Uri,
@@ -47,10 +50,12 @@ export class StreamPanels implements vscode.Disposable, vscode.WebviewPanelSeria
   private adopt(panel: vscode.WebviewPanel, sessionId: string): void {
     this.panels.set(sessionId, new StreamPanel(panel, this.extensionUri, this.connection, sessionId));
     panel.onDidDispose(() => this.panels.delete(sessionId));
+    panel.onDidChangeViewState(() => panel.active && this.shown.fire(sessionId));
   }
 
   dispose(): void {
     for (const panel of [...this.panels.values()]) panel.close();
+    this.shown.dispose();
   }
 }
 
