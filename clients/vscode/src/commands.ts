@@ -6,6 +6,7 @@ import type { Connection } from './connection';
 import { RequestFailed, words } from './failure';
 import { install } from './install';
 import { nameOf, priceOf } from './models/information';
+import { counted } from './money';
 import type { ModelInfo, Problem } from './protocol';
 import { isVariable, type Keys } from './secrets';
 import { settings } from './settings';
@@ -109,7 +110,7 @@ class Commands {
     if (this.connection.state !== 'ready') return this.replaceDaemon();
     const { running_calls, clients, epoch } = await this.connection.request('daemon/status', {});
     if (running_calls > 0 || clients > 1) {
-      const detail = `${clients} clients are connected and ${running_calls} calls run. Calls may end; clients connect again by themselves.`;
+      const detail = `Connected: ${counted(clients, 'client')}. Running: ${counted(running_calls, 'call')}. Calls may end; clients connect again by themselves.`;
       const yes = await vscode.window.showWarningMessage('Restart the daemon for every client?', { modal: true, detail }, 'Restart');
       if (yes === undefined) return;
     }
@@ -158,7 +159,7 @@ class Commands {
 
   private async summary(): Promise<string> {
     const status = await this.connection.request('daemon/status', {});
-    return `Version ${status.version}, ${status.clients} clients, ${status.running_calls} running, up ${Math.round(status.uptime_seconds / 60)} min`;
+    return `Version ${status.version}, ${counted(status.clients, 'client')}, ${status.running_calls} running, up ${Math.round(status.uptime_seconds / 60)} min`;
   }
 
   async choosePath(): Promise<void> {

@@ -28,6 +28,11 @@ export function count(number: number): string {
   return number.toLocaleString('en-US');
 }
 
+/** `1 call`, `2,000 calls`. */
+export function counted(number: number, what: string): string {
+  return `${count(number)} ${what}${number === 1 ? '' : 's'}`;
+}
+
 /** Today, as the daemon's usage methods take it. */
 export function today(now = new Date()): string {
   const two = (value: number) => String(value).padStart(2, '0');

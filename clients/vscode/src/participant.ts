@@ -4,7 +4,7 @@ import type { Connection } from './connection';
 import { RequestFailed, words } from './failure';
 import { VENDOR } from './models';
 import { priceOf } from './models/information';
-import { count, money, today, total } from './money';
+import { count, counted, money, today, total } from './money';
 import type { HandoffReport, Message, ModelInfo, StreamEvent, UsageGroup } from './protocol';
 import { settings } from './settings';
 
@@ -152,7 +152,7 @@ class Asked {
     const { session_id } = session;
     if (messages.length) await this.connection.request('session/append', { session_id, messages }, this.token);
     this.stream.markdown(
-      `This conversation is kept as a session on ${code(session.model ?? 'the default model')}, with ${count(messages.length)} messages so far.` +
+      `This conversation is kept as a session on ${code(session.model ?? 'the default model')}, with ${counted(messages.length, 'message')} so far.` +
         ' Go on here, in its own view, in a terminal (`modeld chat`), or in another editor.',
     );
     this.openButton(session_id);
@@ -234,7 +234,7 @@ function usageLine({ key, calls, usage, total_cost, cache_savings, currency }: U
   const amount = (value: number) => money(value, currency ?? 'USD');
   const parts = [
     total_cost == null ? 'cost unknown' : `**${amount(total_cost)}**`,
-    `${count(calls)} ${calls === 1 ? 'call' : 'calls'}`,
+    counted(calls, 'call'),
     `${count(input)} tokens in, ${count(usage.output_tokens ?? 0)} out`,
   ];
   if (cache_savings) parts.push(`${amount(cache_savings)} saved by caches`);
@@ -243,7 +243,7 @@ function usageLine({ key, calls, usage, total_cost, cache_savings, currency }: U
 
 /** What a switch of models would do, in words. */
 export function handoffWords(report: HandoffReport): string {
-  const lines = [`From ${code(report.from_model ?? 'no model')} to ${code(report.to_model)}: ${count(report.kept)} blocks stay as they are.`];
+  const lines = [`From ${code(report.from_model ?? 'no model')} to ${code(report.to_model)}: ${counted(report.kept, 'block')} as they are.`];
   const listed = (what: string, warnings: HandoffReport['dropped'] | undefined) =>
     warnings?.length ? [`\n${what}:\n${warnings.map(({ message }) => `- ${escaped(message)}`).join('\n')}`] : [];
   lines.push(...listed('Kept in another form', report.degraded), ...listed('Dropped', report.dropped));

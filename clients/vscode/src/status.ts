@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import { ACTIONS } from './advice';
 import type { Connection, State } from './connection';
-import { total, today } from './money';
+import { counted, today, total } from './money';
 import type { DaemonStatus } from './protocol';
 
 const LOOK_MS = 2_000;
@@ -97,7 +97,7 @@ export class StatusBar implements vscode.Disposable {
     if (this.connection.problem) text.appendText(this.connection.problem);
     if (state !== 'ready' || this.status === undefined) return text;
     const { version, clients, queued_calls } = this.status;
-    text.appendMarkdown(`${running} running${queued_calls ? `, ${queued_calls} waiting` : ''}, ${clients} clients\n\n`);
+    text.appendMarkdown(`${running} running${queued_calls ? `, ${queued_calls} waiting` : ''}, ${counted(clients, 'client')}\n\n`);
     text.appendMarkdown(`${this.cost || '$0.00'} today\n\nversion ${version}`);
     return text;
   }

@@ -271,7 +271,7 @@ describe('words', () => {
       stay_cost: 0.05,
       currency: 'USD',
     });
-    assert.match(words, /From `a:b` to `c:d`: 12 blocks/);
+    assert.match(words, /From `a:b` to `c:d`: 12 blocks as they are/);
     assert.match(words, /an image \\\*as text\\\*/);
     assert.match(words, /costs \$0\.50 once.*\nStaying costs \$0\.05/);
     assert.doesNotMatch(words, /Dropped/);

@@ -163,7 +163,7 @@ describe('models', () => {
   });
 
   it('fail with the words of the daemon', async () => {
-    await assert.rejects(ask('sim:busy', 'x'), (error: Error) => error.message.length > 10 && !/-32803/.test(error.message));
+    await assert.rejects(ask('sim:overloaded', 'x'), (error: Error) => error.message.length > 10 && !/-32803/.test(error.message));
   });
 
   it('are refused to an extension that the config does not allow, with words how to allow it', async () => {
