@@ -128,9 +128,13 @@ class PriceTier(msgspec.Struct):
     input_tokens: int
     """The size of the input above which these prices hold."""
     input: float | None = None
+    """Per million tokens of input, as in `pricing`."""
     output: float | None = None
+    """Per million tokens of output."""
     cache_read: float | None = None
+    """Per million tokens of input that the provider's cache had."""
     cache_write: float | None = None
+    """Per million tokens of input that go into the cache."""
 
 
 class ModelInfo(msgspec.Struct):

@@ -1,12 +1,14 @@
 """Hover, definitions, references, rename and symbols of models.yaml, each at a mark in the text."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.harness.language import ENV, analysis_of, apply_edits, without_mark
+from tests.harness.language import ENV, analysis_of, apply_edits, knowledge, without_mark
 
-from modeld.language.hover import hover
+from modeld.language.hover import about_field, hover
 from modeld.language.navigation import CannotRename, definition, prepare_rename, references, rename, symbols
+from modeld.language.shape import shape_at
 from modeld.language.text import Position
 
 TEXT = """\
@@ -198,3 +200,56 @@ def test_a_byte_order_mark_counts_in_the_first_line_alone(encoding: Any) -> None
     assert [
         (one.range.start.line, one.range.start.character) for one in analysis.diagnostics() if one.code == "unknown_field"
     ] == [(1, 11)]
+
+
+def every_field() -> Iterator[tuple[str | None, ...]]:
+    """The path of every field that the schema knows, with `x` for names of one's own."""
+    open_paths: list[tuple[str | None, ...]] = [()]
+    while open_paths:
+        path = open_paths.pop()
+        shape = shape_at(knowledge().schema, path)
+        assert shape is not None
+        yield path
+        if shape.fields:
+            open_paths += [(*path, name) for name in shape.fields]
+        elif shape.is_list:
+            open_paths.append((*path, None))
+        elif shape.is_mapping and shape.inner("x") is not None:
+            open_paths.append((*path, "x"))
+
+
+def test_every_field_has_words_and_hover_says_them() -> None:
+    count = 0
+    for path in every_field():
+        shape = shape_at(knowledge().schema, path)
+        assert shape is not None
+        if not path or path[-1] in (None, "x"):
+            continue
+        assert shape.description.endswith("."), path
+        assert shape.description in (about_field(analysis_of("a: 1"), path) or ""), path
+        count += 1
+    assert count > 60
+
+
+def nested(path: tuple[str | None, ...]) -> str:
+    """A text in which an unknown field stands at a path."""
+    inner = "{nonsense_: 1}"
+    for name in reversed(path):
+        inner = f"[{inner}]" if name is None else f"{{{name}: {inner}}}"
+    return inner
+
+
+def test_the_checker_knows_the_fields_that_the_schema_knows() -> None:
+    """What the checker lists for an unknown field is what hover and completion are made from."""
+    compared = 0
+    for path in every_field():
+        shape = shape_at(knowledge().schema, path)
+        if shape is None or not shape.fields or path[-1:] == ("options",):
+            continue
+        told = [one.message for one in analysis_of(nested(path)).problems if "'nonsense_'" in one.message]
+        assert told, path
+        names = set(told[0].rpartition("the fields are: ")[2].split(", "))
+        fields = set(shape.fields)
+        assert names == fields or ("…" in names and names - {"…"} < fields), path
+        compared += 1
+    assert compared > 8

@@ -13,7 +13,11 @@ from .field_docs import field_docs
 DEFAULT_MAX_RETRIES = 2
 MAX_RETRIES = 10
 TIERS = ("fast", "balanced", "deep")
-BUDGET_SCOPES = ("day", "client", "session")
+BUDGET_SCOPES = {
+    "day": "What may be spent in one day, by everybody together.",
+    "client": "What each client may spend in one day.",
+    "session": "What each session may spend in all.",
+}
 
 TOP_FIELDS: dict[str, str] = {
     "adapters": "Where models are served: one entry per provider account or endpoint, by a name of your choice.",
@@ -233,7 +237,7 @@ def json_schema(known_types: list[str] | tuple[str, ...] = ()) -> dict[str, Any]
 def _budgets_schema() -> dict[str, Any]:
     amount: dict[str, Any] = {"type": "number", "minimum": 0}
     entry = _described({"limit": amount, "warn": amount, "currency": _TEXT}, BUDGET_FIELDS)
-    scopes = {scope: {**entry, "required": ["limit"]} for scope in BUDGET_SCOPES}
+    scopes = {scope: {**entry, "description": words, "required": ["limit"]} for scope, words in BUDGET_SCOPES.items()}
     return {"type": ["object", "null"], "properties": scopes, "additionalProperties": False}
 
 

@@ -40,8 +40,6 @@ def about_field(analysis: Analysis, path: Path) -> str | None:
     if shape is None or not path or not path[-1]:
         return None
     takes = shape.words()
-    if not shape.description and path[:1] == ("budgets",):
-        return None
     heading = f"**{path[-1]}**" + (f": {takes}" if takes else "")
     return f"{heading}\n\n{shape.description}" if shape.description else heading
 
