@@ -1,11 +1,13 @@
 """Scenarios of failure and cancellation: every class, before the answer and in the middle of it."""
 
 import asyncio
+from unittest.mock import patch
 
 import pytest
 from tests.conformance.suite.scenario import STREAMED, scenario
 from tests.conformance.suite.world import Case, text_of
 
+from modeld.providers import limits_per_key
 from modeld.simulator import Script
 from modeld_protocol.errors import RETRYABLE, ErrorClass
 from modeld_protocol.events import MessageComplete, MessageStart, TextDelta
@@ -73,10 +75,12 @@ for _fault, _error_class in MID_STREAM.items():
 
 @scenario()
 async def failure_rate_limit(case: Case) -> None:
-    failure, _ = await case.fail(Script([WORDS], fault={"name": "rate_limit", "retry_after": 0.001}))
+    with patch.object(limits_per_key, "FIRST_PAUSE_S", 0.001):  # as long as the provider asks for, not longer with every case
+        failure, _ = await case.fail(Script([WORDS], fault={"name": "rate_limit", "retry_after": 0.001}))
     assert failure.error_class == "rate_limit"
     assert failure.retry_after_seconds == 0.001
     assert len(case.simulator.requests) == 2
+    await case.ask(Script([WORDS]))  # a good answer opens the key for the next case
 
 
 @scenario()
