@@ -109,7 +109,7 @@ class Quirks(msgspec.Struct, frozen=True, omit_defaults=True):
     count_path: str | None = None
     """Where tokens are counted."""
 
-    # ---- the OpenAI wires: files that the provider keeps
+    # ---- chat wires: files that the provider keeps
     file_purposes: tuple[tuple[str, str], ...] = (("", "user_data"),)
     """What an upload says it is for, by how its media type begins; the first that fits. Empty: the form has no such field."""
     file_page_size: int | None = 1_000
