@@ -2,10 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import * as vscode from 'vscode';
 import type { Client } from './client';
-import { CANCELLED, errorData, FAILED, LOST, NOT_CONNECTED, RequestFailed, SILENT, words } from './failure';
+import { CANCELLED, errorData, LOST, NOT_CONNECTED, RequestFailed, SILENT, words } from './failure';
+import { AttemptFailed, CONNECTION_ENDED, type Daemon, daemonOf, handshake, NOT_INSTALLED, sentence } from './handshake';
 import { findProgram, launch, type Running } from './launch';
-import type { Methods, ModeldCapabilities, Notifications, StreamEvent } from './protocol';
+import type { Methods, Notifications, StreamEvent } from './protocol';
 import { settings } from './settings';
+import { cancellableDelay, delay, TIMING, type Timing, untilCancelled } from './timing';
+
+export type { Daemon };
 
 export const CLIENT_ID = 'vscode';
 export const LANGUAGE = 'modeld';
@@ -43,30 +47,6 @@ const NOTIFICATIONS = [
 ] as const satisfies readonly (keyof Notifications)[];
 type Told = (typeof NOTIFICATIONS)[number];
 
-/** How long what may take, in milliseconds. */
-export interface Timing {
-  /** From the start of the program to the answer to `initialize`; the program itself gives up after 13 s. */
-  handshake: number;
-  /** For a method that answers from memory. */
-  quick: number;
-  /** For a sign of life after that. */
-  probe: number;
-  /** The pauses before each further attempt at a first connection, and at one that was lost. */
-  retries: readonly number[];
-  reconnects: readonly number[];
-  /** A connection that lasts shorter than this counts as one more failure. */
-  settled: number;
-}
-
-export const TIMING: Timing = {
-  handshake: 15_000,
-  quick: 20_000,
-  probe: 5_000,
-  retries: [500, 1_500],
-  reconnects: [100, 400, 1_000, 2_000, 4_000, 8_000, 8_000],
-  settled: 10_000,
-};
-
 /** What the connection takes from the rest of the extension. */
 export interface Surroundings {
   log: vscode.LogOutputChannel;
@@ -75,21 +55,6 @@ export interface Surroundings {
   timing?: Timing;
   /** The program and its arguments; looked for by the settings unless given. */
   program?(): { command: string; args: string[] } | undefined;
-}
-
-export interface Daemon extends ModeldCapabilities {
-  version: string;
-}
-
-/** Why an attempt came to nothing. `final` is what another attempt won't change. */
-class AttemptFailed extends Error {
-  constructor(
-    readonly state: 'missing' | 'incompatible' | 'failed',
-    message: string,
-    readonly final = false,
-  ) {
-    super(message);
-  }
 }
 
 interface Live {
@@ -114,6 +79,7 @@ export class Connection implements vscode.Disposable {
   private live: Live | undefined;
   private known: Daemon | undefined;
   private attempting: Promise<void> | undefined;
+  private abort = new AbortController();
   private failures = 0;
   private failedAt = 0;
   private disposed = false;
@@ -150,6 +116,7 @@ export class Connection implements vscode.Disposable {
   /** Leaves the daemon, which lives on, and connects again. */
   async restart(): Promise<void> {
     this.failures = 0;
+    this.abort.abort();
     await this.attempting;
     await this.leave();
     await this.start();
@@ -211,6 +178,7 @@ export class Connection implements vscode.Disposable {
 
   dispose(): void {
     this.disposed = true;
+    this.abort.abort();
     void this.leave();
     for (const emitter of this.emitters.values()) emitter.dispose();
     this.changed.dispose();
@@ -219,20 +187,24 @@ export class Connection implements vscode.Disposable {
   // ---- connecting
 
   private attempt(state: 'starting' | 'reconnecting', pauses: readonly number[]): Promise<void> {
-    this.attempting ??= this.tryInTurn(state, pauses).finally(() => (this.attempting = undefined));
+    if (this.attempting === undefined) {
+      this.abort = new AbortController();
+      this.attempting = this.tryInTurn(state, pauses, this.abort.signal).finally(() => (this.attempting = undefined));
+    }
     return this.attempting;
   }
 
-  private async tryInTurn(state: 'starting' | 'reconnecting', pauses: readonly number[]): Promise<void> {
+  private async tryInTurn(state: 'starting' | 'reconnecting', pauses: readonly number[], signal: AbortSignal): Promise<void> {
     this.become(state);
     let failed = new AttemptFailed('failed', 'modeld was not started');
     for (const pause of pauses) {
-      await delay(pause * (0.75 + Math.random() / 2)); // windows that lost the same daemon shouldn't all come at once
-      if (this.disposed) return;
+      await delay(pause * (0.75 + Math.random() / 2), signal); // windows that lost the same daemon shouldn't all come at once
+      if (signal.aborted) return;
       try {
-        this.live = await this.connect();
+        this.live = await this.connect(signal);
         return this.become('ready');
       } catch (error) {
+        if (signal.aborted) return;
         failed = error instanceof AttemptFailed ? error : new AttemptFailed('failed', words(error));
         this.around.log.warn(`connecting: ${failed.message}`);
       }
@@ -243,12 +215,15 @@ export class Connection implements vscode.Disposable {
     this.become(failed.state, failed.message);
   }
 
-  private async connect(): Promise<Live> {
+  private async connect(signal: AbortSignal): Promise<Live> {
     const program = this.program();
     const [{ makeClient, answerOf }, env] = await Promise.all([import('./client'), this.around.keys()]);
     const { log } = this.around;
+    signal.throwIfAborted();
     log.info(`starting ${program.command} ${program.args.join(' ')}`);
     const running = launch(program.command, program.args, (line) => log.info(`modeld: ${line}`));
+    const giveUp = () => running.kill();
+    signal.addEventListener('abort', giveUp);
     const modeld = {
       protocol_versions: PROTOCOL_VERSIONS,
       client_id: CLIENT_ID,
@@ -268,12 +243,15 @@ export class Connection implements vscode.Disposable {
       closed: () => lost(),
     });
     try {
-      await this.handshake(client.start(), running);
+      await handshake(client.start(), running, this.timing.handshake);
       this.known = daemonOf(answerOf(client));
+      signal.throwIfAborted();
     } catch (error) {
       client.dispose().catch(() => undefined);
       running.kill();
       throw error;
+    } finally {
+      signal.removeEventListener('abort', giveUp);
     }
     const live = { client, running, since: Date.now() };
     lost = () => void this.lost(live);
@@ -297,38 +275,6 @@ export class Connection implements vscode.Disposable {
     if (own.socket) args.push('--socket', own.socket);
     if (own.config) args.push('--config', own.config);
     return { command, args };
-  }
-
-  /** Waits for the answer to `initialize`, no longer than that may take, and turns what went wrong into words. */
-  private async handshake(started: Promise<void>, running: Running): Promise<void> {
-    started.catch(() => undefined);
-    const timer = cancellableDelay(this.timing.handshake);
-    // A program that ends may have answered with its reason just before.
-    const ended = running.ended.then(async (how) => (await delay(100), how));
-    try {
-      const first = await Promise.race([
-        started.then(() => 'started' as const, (error: unknown) => ({ error })),
-        ended.then((how) => ({ how })),
-        timer.elapsed.then(() => 'silent' as const),
-      ]);
-      if (first === 'started') return;
-      if (first === 'silent') throw new AttemptFailed('failed', silentWords(this.timing.handshake, running), true);
-      if ('how' in first) throw endedEarly(first.how, running);
-      throw await this.refusal(first.error, running);
-    } finally {
-      timer.cancel();
-    }
-  }
-
-  private async refusal(error: unknown, running: Running): Promise<AttemptFailed> {
-    const code = (error as { code?: unknown } | undefined)?.code;
-    if (typeof code !== 'number' || CONNECTION_ENDED.has(code)) {
-      const how = await Promise.race([running.ended, delay(500).then(() => 'it closed the connection')]);
-      return endedEarly(how, running);
-    }
-    const message = words(error);
-    if (code === FAILED) return new AttemptFailed('failed', sentence(message)); // the program's own: no daemon can be had
-    return new AttemptFailed('incompatible', `modeld refused this extension: ${sentence(message)}`, true);
   }
 
   // ---- losing
@@ -409,57 +355,5 @@ export class Connection implements vscode.Disposable {
     this.words = problem;
     this.around.log.info(`connection: ${state}${problem ? `: ${problem}` : ''}`);
     this.changed.fire(state);
-  }
-}
-
-/** vscode-jsonrpc's own codes: write and read failed, pending when the connection ended, no connection. */
-const CONNECTION_ENDED = new Set([-32099, -32098, -32097, -32096]);
-const NOT_INSTALLED = 'modeld is not installed, or not where this editor looks for programs.';
-
-function daemonOf(answer: { capabilities: { experimental?: unknown }; serverInfo?: { version?: string } } | undefined): Daemon {
-  const modeld = (answer?.capabilities.experimental as { modeld?: ModeldCapabilities } | undefined)?.modeld;
-  if (modeld === undefined) {
-    const message = 'The program that answered is not modeld, or too old for this extension. Check the setting modeld.path, or update modeld.';
-    throw new AttemptFailed('incompatible', message, true);
-  }
-  return { ...modeld, version: answer?.serverInfo?.version ?? 'unknown' };
-}
-
-function endedEarly(how: string, running: Running): AttemptFailed {
-  const last = running.lastWords();
-  return new AttemptFailed('failed', last ? sentence(last) : `modeld did not start: ${how}. Its log says more.`);
-}
-
-function silentWords(milliseconds: number, running: Running): string {
-  const last = running.lastWords();
-  const said = `modeld was started but did not answer within ${Math.round(milliseconds / 1000)} s.`;
-  return `${said} ${last ? sentence(last) : 'End it with `modeld stop --force` in a terminal, then reconnect.'}`;
-}
-
-function sentence(text: string): string {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
-}
-
-function delay(milliseconds: number): Promise<undefined> {
-  return new Promise((resolve) => setTimeout(() => resolve(undefined), milliseconds));
-}
-
-function cancellableDelay(milliseconds: number): { elapsed: Promise<void>; cancel(): void } {
-  let timer: NodeJS.Timeout;
-  const elapsed = new Promise<void>((resolve) => (timer = setTimeout(resolve, milliseconds)));
-  return { elapsed, cancel: () => clearTimeout(timer) };
-}
-
-async function untilCancelled(work: Promise<void> | undefined, token: vscode.CancellationToken | undefined): Promise<void> {
-  if (work === undefined || token === undefined) return work;
-  let listener: vscode.Disposable | undefined;
-  const cancelled = new Promise<never>((_, reject) => {
-    listener = token.onCancellationRequested(() => reject(new vscode.CancellationError()));
-  });
-  try {
-    await Promise.race([work, cancelled]);
-  } finally {
-    listener?.dispose();
   }
 }

@@ -4,8 +4,9 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { Connection, type State, type Surroundings, type Timing } from '../../src/connection';
+import { Connection, type State, type Surroundings } from '../../src/connection';
 import { FAILED, LOST, NOT_CONNECTED, type RequestFailed, SILENT } from '../../src/failure';
+import type { Timing } from '../../src/timing';
 import { connected, until } from './extension';
 
 const FAKE = path.resolve(__dirname, '../../test/suite/fake-daemon.cjs');
@@ -164,6 +165,31 @@ describe('connection', () => {
     await one.restart();
     assert.equal(started(), 2);
     assert.equal(one.state, 'ready');
+  });
+
+  it('a restart does not wait for an attempt that leads nowhere', async () => {
+    let behaviour = 'silent';
+    const one = connection('', {
+      timing: { ...FAST, handshake: 15_000 },
+      program: () => ({ command: process.execPath, args: [FAKE, behaviour, starts] }),
+    });
+    void one.start();
+    await until(() => started() === 1, 'the first start');
+    const silent = pid();
+    behaviour = 'works';
+    const begun = Date.now();
+    await one.restart();
+    assert.equal(one.state, 'ready');
+    assert.ok(Date.now() - begun < 5_000, 'it waited');
+    await until(() => !lives(silent), 'the silent program to end');
+  });
+
+  it('dispose ends the program, also one that has not answered yet', async () => {
+    const one = connection('silent', { timing: { ...FAST, handshake: 15_000 } });
+    void one.start();
+    await until(() => started() === 1, 'the start');
+    one.dispose();
+    await until(() => !lives(pid()), 'the program to end');
   });
 
   it('dispose ends the program', async () => {

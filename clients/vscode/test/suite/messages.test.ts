@@ -9,8 +9,8 @@ import { canonicalMessages, canonicalRequest, samplingOf } from '../../src/model
 import { makeData, makeThinking } from '../../src/models/newer';
 import { metadataOf, Replay, thoughtsIn } from '../../src/models/replay';
 import { count, money, today, total } from '../../src/money';
-import { handoffWords } from '../../src/participant';
 import type { Block, CanonicalResponse, ErrorData, Event, ModelInfo, StreamEvent } from '../../src/protocol';
+import { handoffWords } from '../../src/reports';
 
 const { Assistant, User } = vscode.LanguageModelChatMessage;
 const text = (value: string) => new vscode.LanguageModelTextPart(value);
