@@ -92,7 +92,7 @@ export class Checks {
     } catch (failure) {
       error = String(failure?.message ?? failure).split('\n').slice(0, 6).join(' | ');
     }
-    if (picture || error) await this.picture(page, `${String(this.results.length + 1).padStart(2, '0')}-${name.replace(/\W+/g, '-')}`);
+    if (picture || error) await this.picture(page, name.replace(/\W+/g, '-'));
     this.results.push({ name, ok: !error, ms: Date.now() - started, error });
     console.log(`${error ? 'FAIL' : 'ok  '} ${String(Date.now() - started).padStart(6)} ms  ${name}${error ? `\n       ${error}` : ''}`);
   }

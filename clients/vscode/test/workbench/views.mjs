@@ -90,7 +90,7 @@ export async function checkViews(stage) {
     assert.ok(rate > 1_000, `only ${rate} events a second came`);
     assert.ok(behind < 2_000, `${behind} ms behind`);
     assert.equal(await body.textContent(), turn.message.content[0].text);
-  });
+  }, { picture: false });
 
   await checks.check(page, 'a session is forked at a message', async () => {
     await closeEditors(page);
