@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from tests.harness.language import ENV, analysis_of, apply_edits, knowledge, without_mark
 
+from modeld.language import CannotRename
 from modeld.language.hover import about_field, hover
-from modeld.language.navigation import CannotRename, definition, prepare_rename, references, rename, symbols
+from modeld.language.navigation import definition, prepare_rename, references, rename, symbols
 from modeld.language.shape import shape_at
 from modeld.language.text import Position
 

@@ -235,8 +235,8 @@ def _syntax_error(error: Any, text: str) -> YamlError:
         return YamlError("syntax", "not valid YAML: a tab indents this line; use spaces", index, index + 1)
     hint = _HINTS.get(problem)
     context = f" {error.context}" if error.context else ""
-    inside = error.context_mark is not None and any(word in context for word in ("flow", "quoted", "simple key"))
-    opened = error.context_mark.index if inside else None
+    began = error.context_mark if any(word in context for word in ("flow", "quoted", "simple key")) else None
+    opened = began.index if began else None
     return YamlError("syntax", f"not valid YAML: {problem}{context}" + (f"; {hint}" if hint else ""), index, opened=opened)
 
 

@@ -69,7 +69,8 @@ def _item(analysis: Analysis, cursor: Cursor, offer: Offer, number: int) -> lsp.
         text = f" {text}"
     words = lsp.Markup(lsp.MARKDOWN, offer.documentation) if offer.documentation else None
     edit = lsp.TextEdit(analysis.range(cursor.start, cursor.end), text)
-    return lsp.CompletionItem(offer.label, offer.kind, edit, offer.detail, words, f"{number:04d}", offer.label)
+    mode = lsp.AS_IS if "\n" in text else None
+    return lsp.CompletionItem(offer.label, offer.kind, edit, offer.detail, words, f"{number:04d}", offer.label, mode)
 
 
 # ---- names

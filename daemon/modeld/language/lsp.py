@@ -8,6 +8,7 @@ from .text import Change, Position, Range
 ERROR, WARNING = 1, 2
 PLAIN_TEXT, MARKDOWN = "plaintext", "markdown"
 QUICK_FIX = "quickfix"
+AS_IS = 1  # InsertTextMode: the text has its indent already
 
 # CompletionItemKind
 FIELD, MODULE, PROPERTY, VALUE, ENUM_MEMBER, REFERENCE, CONSTANT, CLASS = 5, 9, 10, 12, 20, 18, 21, 7
@@ -152,6 +153,7 @@ class CompletionItem(Wire):
     documentation: Markup | None = None
     sort_text: str | None = None
     filter_text: str | None = None
+    insert_text_mode: int | None = None
 
 
 class CompletionList(msgspec.Struct, rename="camel"):

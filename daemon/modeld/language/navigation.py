@@ -2,7 +2,7 @@
 
 from ..config.adapter_checks import NAME
 from ..config.yaml_nodes import Mapping, Node, Scalar
-from . import lsp
+from . import CannotRename, lsp
 from .analysis import Analysis
 from .facts import shown
 from .outline import Entry, Mention
@@ -10,10 +10,6 @@ from .text import Position
 from .tree import content_end
 
 _ALIAS_OR_ID = "\"'{}[],#&*!|>%@` \t\r\n"
-
-
-class CannotRename(ValueError):
-    """What can't be done, and what can."""
 
 
 def definition(analysis: Analysis, uri: str, position: Position) -> list[lsp.Location]:

@@ -1,10 +1,11 @@
 """`textDocument/*`: the daemon as a language server for models.yaml. Documents belong to the connection that opened them."""
 
 import asyncio
+import contextlib
 import logging
+import traceback
 from collections import ChainMap
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -13,7 +14,7 @@ import msgspec
 
 from ...config.locations import CONFIG_NAME
 from ...config.reload import ConfigSource
-from ...language import lsp
+from ...language import CannotRename, lsp
 from ...language.text import Change, Encoding, Text, apply, chosen_encoding, text_of
 from ...limits import (
     DIAGNOSTICS_PAUSE_S,
@@ -22,7 +23,7 @@ from ...limits import (
     MAX_OPEN_DOCUMENTS,
     MAX_PENDING_CHANGES,
 )
-from ..errors import invalid_params
+from ..errors import RpcError, internal_error, invalid_params
 from ..requests import CallContext, ClientConnection
 from ..router import Router
 
@@ -33,7 +34,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger("modeld.language")
 _OWN_LANGUAGES = ("modeld", "modeld-models")
-_ANSWERS = tuple(f"modeld.language.{name}" for name in ("actions", "completion", "hover", "navigation"))
 _OWN_NAMES = (CONFIG_NAME, "models.yml")
 
 CAPABILITIES: dict[str, Any] = {
@@ -61,7 +61,7 @@ class _Document:
         self.text = Text("", [0])
         self.changes: list[Change] = [Change(text)]
         self.analysis: Analysis | None = None
-        self.work: asyncio.Task[None] | None = None
+        self.work: asyncio.Task[bool] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.open = True
 
@@ -155,11 +155,9 @@ class TextDocumentHandlers:
         version = document.version
         try:
             analysis = await self._analysis(document)
-            diagnostics = await asyncio.to_thread(analysis.diagnostics)
-        except Exception as error:
-            # The words of an exception may hold a piece of the text.
-            _log.error("the check of a document failed with %s", type(error).__name__)
-            return
+        except RpcError:
+            return  # reported
+        diagnostics = await asyncio.to_thread(analysis.diagnostics)
         if document.open and document.version == version:
             found = lsp.PublishDiagnostics(document.uri, diagnostics, version)
             document.connection.notify("textDocument/publishDiagnostics", found)
@@ -170,31 +168,34 @@ class TextDocumentHandlers:
             if document.work is None:
                 document.work = asyncio.get_running_loop().create_task(self._look(document))
             # Whoever waits may be cancelled; the others still want the answer.
-            await asyncio.shield(document.work)
+            if not await asyncio.shield(document.work):
+                raise internal_error()
         return document.analysis
 
-    async def _look(self, document: _Document) -> None:
+    async def _look(self, document: _Document) -> bool:
+        """Make the edits and look at the text; False where that failed, which is a defect and is in the log."""
         changes = document.changes
         document.changes = []
+        looked: tuple[Text, Analysis] | None = None
         try:
             size = len(document.text.content) + sum(len(change.text) for change in changes)
-            if size > LARGE_DOCUMENT_CHARS:
-                async with self._one_large:
-                    looked = await asyncio.to_thread(self._look_in_thread, document, changes)
-            else:
+            async with self._one_large if size > LARGE_DOCUMENT_CHARS else contextlib.nullcontext():
                 looked = await asyncio.to_thread(self._look_in_thread, document, changes)
-            document.text, document.analysis = looked
-        except BaseException:
-            document.changes = changes + document.changes
-            raise
+        except Exception as error:
+            # The words of an exception may hold a piece of the text: the log gets its type and its places.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("the check of a document failed with %s\n%s", type(error).__name__, frames)
         finally:
             document.work = None
+            if looked is None:
+                document.changes = changes + document.changes
+        if looked is not None:
+            document.text, document.analysis = looked
+        return looked is not None
 
     def _look_in_thread(self, document: _Document, changes: list[Change]) -> "tuple[Text, Analysis]":
         from ...language.analysis import analyse, knowledge_of
 
-        for module in _ANSWERS:  # imported here as well, so that this doesn't hold the loop up later
-            import_module(module)
         if self._knowledge is None:
             self._knowledge = knowledge_of(self._source.surroundings)
         knowledge = self._knowledge
@@ -215,62 +216,94 @@ class TextDocumentHandlers:
         analysis = await self._analysis(document)
         return await asyncio.to_thread(answer, analysis)
 
-    # ---- requests
+    # ---- requests; what answers them is imported in the thread
 
     async def hover(self, context: CallContext, params: lsp.PositionParams) -> lsp.Hover | None:
         """What the word at a position means."""
-        from ...language.hover import hover
 
-        return await self._ask(context, params.text_document.uri, lambda analysis: hover(analysis, params.position))
+        def answer(analysis: "Analysis") -> lsp.Hover | None:
+            from ...language.hover import hover
+
+            return hover(analysis, params.position)
+
+        return await self._ask(context, params.text_document.uri, answer)
 
     async def completion(self, context: CallContext, params: lsp.PositionParams) -> lsp.CompletionList | None:
         """What may be written at a position."""
-        from ...language.completion import complete
 
-        return await self._ask(context, params.text_document.uri, lambda analysis: complete(analysis, params.position))
+        def answer(analysis: "Analysis") -> lsp.CompletionList:
+            from ...language.completion import complete
+
+            return complete(analysis, params.position)
+
+        return await self._ask(context, params.text_document.uri, answer)
 
     async def code_action(self, context: CallContext, params: lsp.ActionParams) -> list[lsp.CodeAction] | None:
         """How the mistakes in a range can be mended."""
-        from ...language.actions import actions
+        uri = params.text_document.uri
+
+        def answer(analysis: "Analysis") -> list[lsp.CodeAction]:
+            from ...language.actions import actions
+
+            return actions(analysis, uri, params.range)
 
         if params.context.only is not None and not any(lsp.QUICK_FIX.startswith(kind) for kind in params.context.only):
             return []
-        uri = params.text_document.uri
-        return await self._ask(context, uri, lambda analysis: actions(analysis, uri, params.range))
+        return await self._ask(context, uri, answer)
 
     async def definition(self, context: CallContext, params: lsp.PositionParams) -> list[lsp.Location] | None:
         """Where what is named at a position comes from."""
-        from ...language.navigation import definition
-
         uri = params.text_document.uri
-        return await self._ask(context, uri, lambda analysis: definition(analysis, uri, params.position))
+
+        def answer(analysis: "Analysis") -> list[lsp.Location]:
+            from ...language.navigation import definition
+
+            return definition(analysis, uri, params.position)
+
+        return await self._ask(context, uri, answer)
 
     async def references(self, context: CallContext, params: lsp.ReferenceParams) -> list[lsp.Location] | None:
         """Where what is named at a position is named."""
-        from ...language.navigation import references
-
         uri, declaration = params.text_document.uri, params.context.include_declaration
-        return await self._ask(context, uri, lambda analysis: references(analysis, uri, params.position, declaration=declaration))
+
+        def answer(analysis: "Analysis") -> list[lsp.Location]:
+            from ...language.navigation import references
+
+            return references(analysis, uri, params.position, declaration=declaration)
+
+        return await self._ask(context, uri, answer)
 
     async def document_symbol(self, context: CallContext, params: lsp.DocumentParams) -> list[lsp.DocumentSymbol] | None:
         """The outline of a document."""
-        from ...language.navigation import symbols
 
-        return await self._ask(context, params.text_document.uri, symbols)
+        def answer(analysis: "Analysis") -> list[lsp.DocumentSymbol]:
+            from ...language.navigation import symbols
+
+            return symbols(analysis)
+
+        return await self._ask(context, params.text_document.uri, answer)
 
     async def prepare_rename(self, context: CallContext, params: lsp.PositionParams) -> lsp.PreparedRename | None:
         """The name at a position, where it can be changed."""
-        from ...language.navigation import prepare_rename
 
-        return await self._ask(context, params.text_document.uri, lambda analysis: prepare_rename(analysis, params.position))
+        def answer(analysis: "Analysis") -> lsp.PreparedRename | None:
+            from ...language.navigation import prepare_rename
+
+            return prepare_rename(analysis, params.position)
+
+        return await self._ask(context, params.text_document.uri, answer)
 
     async def rename(self, context: CallContext, params: lsp.RenameParams) -> lsp.WorkspaceEdit | None:
         """The edits that change a name everywhere."""
-        from ...language.navigation import CannotRename, rename
-
         uri = params.text_document.uri
+
+        def answer(analysis: "Analysis") -> lsp.WorkspaceEdit | None:
+            from ...language.navigation import rename
+
+            return rename(analysis, uri, params.position, params.new_name)
+
         try:
-            return await self._ask(context, uri, lambda analysis: rename(analysis, uri, params.position, params.new_name))
+            return await self._ask(context, uri, answer)
         except CannotRename as error:
             raise invalid_params(str(error)) from None
 
