@@ -1,17 +1,21 @@
 """`client.sessions` against a real daemon: the same on asyncio and in threads."""
 
 import asyncio
+import contextlib
+import os
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Self
 
 import pytest
 from tests.harness.daemon import DaemonProcess, models_yaml
 from tests.harness.sessions import results_for
 
 from modeld.simulator import Simulator
-from modeld_client import AsyncClient, Cancelled, Client, InvalidRequest
+from modeld_client import AsyncClient, AsyncTurn, Cancelled, Client, ConnectionLost, InvalidRequest, SessionEvent
 from modeld_protocol.content import TextBlock, ToolUseBlock
-from modeld_protocol.events import MessageComplete, MessageStart, TextDelta
+from modeld_protocol.events import Event, MessageComplete, MessageStart, TextDelta
 from modeld_protocol.request import Tool
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +106,80 @@ async def test_following_what_another_client_does(daemon: DaemonProcess) -> None
             assert feed.reset == "epoch_changed"
 
 
+class Relay:
+    """A socket before the daemon's that loses its connections when it is told to."""
+
+    def __init__(self, path: Path, daemon: DaemonProcess) -> None:
+        self.path = str(path)
+        self._daemon = daemon
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_unix_server(self._accept, self.path)
+        os.chmod(self.path, 0o600)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._server.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Every connection breaks; new ones work."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_daemon, from_daemon = (await asyncio.open_unix_connection(str(self._daemon.socket)))[::-1]
+        self._writers += [writer, to_daemon]
+        await asyncio.gather(_pour(reader, to_daemon), _pour(from_daemon, writer))
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+    writer.close()
+
+
+async def test_who_comes_back_gets_what_was_missed_and_nothing_twice(daemon: DaemonProcess, tmp_path: Path) -> None:
+    """A turn runs on while its follower's connection is lost, again and again."""
+    async with (
+        Relay(tmp_path / "relay.sock", daemon) as relay,
+        AsyncClient.connect(daemon.socket, start=False) as one,
+        AsyncClient.connect(relay.path, start=False) as other,
+    ):
+        session = await one.sessions.create(model="openai:sim-long-200")
+        watched = await other.sessions.get(session.id)
+        seen: list[SessionEvent] = []
+        feed = watched.subscribe()
+        async with feed:
+            assert feed.place is not None
+        turning = asyncio.create_task(_all_of(session.turn("go")))
+        cuts = 0
+        while not seen or not isinstance(seen[-1].event, MessageComplete):
+            feed = watched.subscribe(*(feed.place or ()))
+            try:
+                async with feed:
+                    assert (feed.snapshot, feed.reset) == (None, None)
+                    async for item in feed:
+                        seen.append(item)
+                        if isinstance(item.event, MessageComplete):
+                            break
+                        if len(seen) in (1, 20, 21, 90):
+                            cuts += 1
+                            relay.cut()
+            except ConnectionLost:
+                pass
+        assert [item.event for item in seen] == await turning
+        assert [item.cursor for item in seen] == list(range(1, len(seen) + 1))
+        assert cuts == 4
+
+
+async def _all_of(turn: AsyncTurn) -> list[Event]:
+    return [event async for event in turn]
+
+
 def _blocking(daemon: DaemonProcess) -> None:
     with Client.connect(daemon.socket, start=False, timeout_s=10) as client:
         session = client.sessions.create(model="openai:sim-echo")
@@ -120,6 +198,9 @@ def _blocking(daemon: DaemonProcess) -> None:
                 if isinstance(item.event, MessageComplete):
                     break
             done.join()
+            assert feed.place == (seen[-1].epoch, seen[-1].cursor)
+        with session.subscribe(*feed.place) as feed:
+            assert (feed.snapshot, feed.place) == (None, (seen[-1].epoch, seen[-1].cursor))
         assert seen[0].cursor == len(events) + 1
         with session.turn("stop me", model="openai:sim-slow-60") as turn:
             next(turn)

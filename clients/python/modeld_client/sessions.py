@@ -148,7 +148,7 @@ class AsyncSessionFeed:
     """A session that is followed, made by `AsyncSession.subscribe` and open inside `async with`: iterate for its events.
 
     `snapshot` is everything before them, where the daemon could not go on from a cursor (`reset` says why) or none was given.
-    Raises ConnectionLost when the connection ends: subscribe again from the last event's epoch and cursor then.
+    Raises ConnectionLost when the connection ends: `subscribe(*feed.place)` goes on then, with what was missed first.
     """
 
     def __init__(self, connect: Connect, params: types.SubscribeParams) -> None:
@@ -157,6 +157,14 @@ class AsyncSessionFeed:
         self._feed = AsyncFeed(params.session_id)
         self._connection: AsyncConnection | None = None
         self.started: types.SubscribeResult | None = None
+        self._last: tuple[str, int] | None = None
+
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """Epoch and cursor of the last event taken, or of the beginning: `session.subscribe(*feed.place)` goes on after it."""
+        if self._last is None and self.started is not None:
+            return self.started.epoch, self.started.cursor
+        return self._last
 
     @property
     def snapshot(self) -> types.SessionSnapshot | None:
@@ -213,6 +221,7 @@ class AsyncSessionFeed:
                 continue
             connection.read_on()
             place = feed.place()
+            self._last = place[0], place[1]
             event = decode_event(raw)
             if event is not None:
                 return SessionEvent(event, *place)

@@ -167,6 +167,14 @@ class SessionFeed:
         self._feed = SyncFeed(access.lock, params.session_id)
         self._connection: SyncConnection | None = None
         self.started: types.SubscribeResult | None = None
+        self._last: tuple[str, int] | None = None
+
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """Epoch and cursor of the last event taken, or of the beginning: `session.subscribe(*feed.place)` goes on after it."""
+        if self._last is None and self.started is not None:
+            return self.started.epoch, self.started.cursor
+        return self._last
 
     @property
     def snapshot(self) -> types.SessionSnapshot | None:
@@ -216,6 +224,7 @@ class SessionFeed:
             raise RuntimeError("enter the feed first: `with session.subscribe() as feed`")
         while (raw := connection.next_event(feed, None)) is not None:
             place = feed.place()
+            self._last = place[0], place[1]
             event = decode_event(raw)
             if event is not None:
                 return SessionEvent(event, *place)
