@@ -92,6 +92,8 @@ async def test_what_broke_the_prefix_is_told_over_restarts_and_forks(place: Daem
     for (change, fields, part), fork in zip(CHANGES, forks, strict=True):
         details = await told(peer, fork, **fields)
         assert [detail["part"] for detail in details] == ([part] if part else []), change
+        lines = [json.loads(line) for line in place.output().splitlines() if "cached prefix lost" in line]
+        assert [line["part"] for line in lines if line["session_id"] == fork] == [detail["part"] for detail in details]
         for detail in details:
             assert detail["tokens"] > 0
             assert detail["currency"] == "USD"

@@ -104,6 +104,11 @@ async def test_status_tells_of_calls_that_wait_for_a_throttled_key(throttled: Wo
     assert 20 < key["opens_in_seconds"] <= 30
     assert "throttles" in key["reason"]
     assert not [one for one in status["keys"] if "anthropic" in one["providers"]], "the other key is open"
+    command = await asyncio.create_subprocess_exec(
+        *throttled.daemon.command("status"), env=throttled.daemon.env, stdout=asyncio.subprocess.PIPE
+    )
+    said = (await command.communicate())[0].decode()
+    assert "3 wait for the key of openai: the provider throttles this key" in said
     for peer, number in numbers:
         peer.cancel(number)
         assert (await peer.reply(number)).error["code"] == -32800

@@ -7,6 +7,7 @@ import msgspec
 
 from modeld_client.errors import DaemonUnavailable
 from modeld_protocol.config import DaemonStatus
+from modeld_protocol.model import KeyStatus
 
 from .daemon import connect_running
 from .figures import duration, mebibytes
@@ -35,6 +36,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _waiting(key: KeyStatus) -> tuple[str, str, str]:
+    opens = "" if key.opens_in_seconds is None else f" (in {duration(key.opens_in_seconds)})"
+    return ("", f"{key.waiting} wait for the key of {', '.join(key.providers)}: {key.reason or 'in line'}{opens}", "yellow")
+
+
 def facts(status: DaemonStatus) -> list[tuple[str, str, str]]:
     """Name, value and style of each line."""
     config = status.config_file or "none: providers come from the keys in the environment"
@@ -49,6 +55,7 @@ def facts(status: DaemonStatus) -> list[tuple[str, str, str]]:
     lines += _store(status)
     if not status.config_valid:
         lines.insert(3, ("", "it has errors now, the last good one is in force: `modeld --check-config`", "red"))
+    lines += [_waiting(key) for key in status.keys if key.waiting]
     keyless = [name for name, state in status.providers.items() if state == "not_configured"]
     for name, state in status.providers.items():
         if name not in keyless:

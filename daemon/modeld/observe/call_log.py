@@ -3,7 +3,7 @@
 from modeld_protocol.events import CachePrefixChanged, CallCompleted, CallFailed, CallFallback, CallStarted, TraceEvent
 
 from .debug import Debug
-from .log import logger
+from .log import Logger, logger
 
 _log = logger("runtime")
 
@@ -21,30 +21,34 @@ class CallLog:
         """Write what is to be said of one event."""
         if isinstance(event, CallStarted):
             if _log.wants("debug"):
-                _log.debug("attempt started", **self._named(event), streaming=event.streaming)
+                self._of_call().debug("attempt started", **self._named(event), streaming=event.streaming)
         elif isinstance(event, CallCompleted):
             if _log.wants("info"):
-                _log.info("call completed", **self._named(event), **self._counts(event), stop_reason=event.stop_reason)
+                fields = {**self._named(event), **self._counts(event)}
+                self._of_call().info("call completed", **fields, stop_reason=event.stop_reason)
         elif isinstance(event, CallFailed):
             self._failed(event)
         elif isinstance(event, CallFallback):
-            _log.info("another model is asked", **self._named(event), fallback_model=event.fallback_model, why=event.why)
-
+            fields = self._named(event)
+            self._of_call().info("another model is asked", **fields, fallback_model=event.fallback_model, why=event.why)
         elif isinstance(event, CachePrefixChanged) and self._debug.cache:
             lost = {"part": event.part, "message_index": event.message, "tokens": event.tokens, "cost": event.cost}
-            _log.warning("cached prefix lost", **self._named(event), **lost)
+            self._of_call().warning("cached prefix lost", **self._named(event), **lost)
+
+    def _of_call(self) -> Logger:
+        return _log.child(**self._whose)
 
     def _failed(self, event: CallFailed) -> None:
         if event.will_retry and not self._debug.retries:
             return
-        say = _log.info if event.error_class == "cancelled" else _log.warning
+        log = self._of_call()
+        say = log.info if event.error_class == "cancelled" else log.warning
         status, will_retry = event.provider_status, event.will_retry
         say("call failed", **self._named(event), error_class=event.error_class, status=status, will_retry=will_retry)
 
     def _named(self, event: CallStarted | CallCompleted | CallFailed | CallFallback | CachePrefixChanged) -> dict[str, object]:
         fields: dict[str, object] = {
             "request_id": event.request_id,
-            **self._whose,
             "provider": event.provider,
             "model": event.model,
             "retry_count": event.retry_count,
