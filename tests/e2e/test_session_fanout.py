@@ -259,6 +259,10 @@ async def test_one_that_reads_again_is_caught_up_or_told_of_the_gap(world: World
         assert len(back.notifications("stream/gap")) == 1
         for client in (back, peer):  # the starter too may be slower than a stream of nothing but bulk
             whole_but_for_gaps(client, session_id, last)
+        epoch = (await follow(back, session_id))["epoch"]
+        late = await follow(back, session_id, epoch=epoch, cursor=1)
+    assert (late["reset"], late["cursor"]) == ("cursor_evicted", last), "a reset with a snapshot, not a gap in silence"
+    assert len(late["snapshot"]["messages"]) == 2
 
 
 def whole_but_for_gaps(client: Peer, session_id: str, last: int) -> None:
