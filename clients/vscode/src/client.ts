@@ -8,7 +8,7 @@ import {
   ResponseError,
   RevealOutputChannelOn,
 } from 'vscode-languageclient/node';
-import type { LogOutputChannel } from 'vscode';
+import { EventEmitter, LogLevel, type LogOutputChannel } from 'vscode';
 import type { Running } from './launch';
 import type { ModeldOptions } from './protocol';
 
@@ -39,7 +39,7 @@ export function makeClient(options: LinkOptions): Client {
   const clientOptions: LanguageClientOptions = {
     documentSelector: options.languages.map((language) => ({ language })),
     outputChannel: log,
-    traceOutputChannel: log,
+    traceOutputChannel: untraced(log),
     revealOutputChannelOn: RevealOutputChannelOn.Never,
     diagnosticCollectionName: 'modeld',
     initializationOptions: { modeld: options.modeld },
@@ -58,6 +58,15 @@ export function makeClient(options: LinkOptions): Client {
     client.onNotification(method, (params: unknown) => options.told(method, params));
   }
   return client;
+}
+
+/**
+ * The channel as one that is never asked for every message: those hold prompts and, in the first one, keys. How much would be
+ * written there is also up to a setting that the library takes from workspaces.
+ */
+function untraced(log: LogOutputChannel): LogOutputChannel {
+  const level = { logLevel: LogLevel.Info, onDidChangeLogLevel: new EventEmitter<LogLevel>().event, trace: () => undefined };
+  return new Proxy(log, { get: (target, name) => Reflect.get(name in level ? level : target, name) as unknown });
 }
 
 /** The answer to `initialize`. */

@@ -18,7 +18,12 @@ adapters:
   # local: {type: ollama}
 `;
 
-export function registerCommands(context: vscode.ExtensionContext, connection: Connection, keys: Keys, log: vscode.LogOutputChannel): void {
+export function registerCommands(
+  context: vscode.ExtensionContext,
+  connection: Connection,
+  keys: Keys,
+  log: vscode.LogOutputChannel,
+): void {
   const commands = new Commands(connection, keys);
   const on = (name: string, run: () => unknown): void => {
     context.subscriptions.push(vscode.commands.registerCommand(`modeld.${name}`, () => told(run)));
@@ -66,9 +71,16 @@ class Commands {
     const { config_file } = await this.connection.request('daemon/status', {});
     if (!config_file) throw new Error('This daemon has no config file; it was started without one.');
     const file = vscode.Uri.file(config_file);
-    const there = await vscode.workspace.fs.stat(file).then(() => true, () => false);
+    const there = await vscode.workspace.fs.stat(file).then(
+      () => true,
+      () => false,
+    );
     if (!there) {
-      const yes = await vscode.window.showInformationMessage(`There is no ${config_file} yet. Create it?`, { modal: true }, 'Create');
+      const yes = await vscode.window.showInformationMessage(
+        `There is no ${config_file} yet. Create it?`,
+        { modal: true },
+        'Create',
+      );
       if (yes === undefined) throw new vscode.CancellationError();
       await vscode.workspace.fs.writeFile(file, new TextEncoder().encode(NEW_CONFIG));
     }
@@ -111,7 +123,11 @@ class Commands {
     const { running_calls, clients, epoch } = await this.connection.request('daemon/status', {});
     if (running_calls > 0 || clients > 1) {
       const detail = `Connected: ${counted(clients, 'client')}. Running: ${counted(running_calls, 'call')}. Calls may end; clients connect again by themselves.`;
-      const yes = await vscode.window.showWarningMessage('Restart the daemon for every client?', { modal: true, detail }, 'Restart');
+      const yes = await vscode.window.showWarningMessage(
+        'Restart the daemon for every client?',
+        { modal: true, detail },
+        'Restart',
+      );
       if (yes === undefined) return;
     }
     const title = 'Restarting modeld';
@@ -123,7 +139,11 @@ class Commands {
 
   private async replaceDaemon(): Promise<void> {
     const detail = 'It is ended by `modeld stop --force`: calls of other clients that still run there end too.';
-    const yes = await vscode.window.showWarningMessage('End a daemon that may still run, and start another?', { modal: true, detail }, 'Restart');
+    const yes = await vscode.window.showWarningMessage(
+      'End a daemon that may still run, and start another?',
+      { modal: true, detail },
+      'Restart',
+    );
     if (yes === undefined) return;
     const title = 'Restarting modeld';
     await vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title }, () => this.connection.replace());
@@ -136,7 +156,9 @@ class Commands {
       if (this.connection.daemon !== undefined && this.connection.daemon.epoch !== epoch) return;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    throw new Error('The daemon has not ended: a call of another client may still run. `modeld stop --force` in a terminal ends it.');
+    throw new Error(
+      'The daemon has not ended: a call of another client may still run. `modeld stop --force` in a terminal ends it.',
+    );
   }
 
   async showStatus(): Promise<void> {
@@ -205,7 +227,8 @@ class Commands {
     if (name === undefined) return;
     const value = await vscode.window.showInputBox({
       title: `Value of ${name}`,
-      prompt: 'Kept in the secret storage of the editor and lent to the daemon in memory. Written to no file of models or settings.',
+      prompt:
+        'Kept in the secret storage of the editor and lent to the daemon in memory. Written to no file of models or settings.',
       password: true,
       ignoreFocusOut: true,
       validateInput: (text) => (text.trim() ? undefined : 'Paste the key.'),
@@ -235,7 +258,9 @@ class Commands {
     const found = providers
       .map((provider) => ({ provider, name: /^environment variable (\S+)$/.exec(provider.key_source ?? '')?.[1] }))
       .filter(({ name }) => name !== undefined && isVariable(name))
-      .sort((a, b) => Number(b.provider.availability === 'not_configured') - Number(a.provider.availability === 'not_configured'));
+      .sort(
+        (a, b) => Number(b.provider.availability === 'not_configured') - Number(a.provider.availability === 'not_configured'),
+      );
     const had = new Set(await this.keys.names());
     const words = (name: string, missing: boolean) => (had.has(name) ? ', stored here' : missing ? ', has no key' : '');
     return found.map(({ provider, name }) => [
@@ -259,7 +284,12 @@ class Commands {
 
 function itemOf(model: ModelInfo, current: string): vscode.QuickPickItem {
   const chosen = model.id === current || model.aliases.includes(current);
-  const notes = [model.provider, chosen && 'current', model.default && 'default', model.availability !== 'available' && model.availability];
+  const notes = [
+    model.provider,
+    chosen && 'current',
+    model.default && 'default',
+    model.availability !== 'available' && model.availability,
+  ];
   return {
     label: nameOf(model),
     description: notes.filter(Boolean).join(', '),

@@ -330,7 +330,10 @@ export class Connection implements vscode.Disposable {
 
   /** No answer came: one more sign of life is asked for, and a daemon that gives none is left. */
   private async silent(method: string, live: Live): Promise<never> {
-    const alive = live.client.sendRequest('daemon/status', {}).then(() => true, () => true);
+    const alive = live.client.sendRequest('daemon/status', {}).then(
+      () => true,
+      () => true,
+    );
     const lives = await Promise.race([alive, delay(this.timing.probe).then(() => false)]);
     if (!lives) live.running.kill();
     const seconds = Math.round(this.timing.quick / 1000);

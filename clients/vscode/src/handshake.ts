@@ -27,7 +27,10 @@ export async function handshake(started: Promise<void>, running: Running, atMost
   const ended = running.ended.then(async (how) => (await delay(100), how));
   try {
     const first = await Promise.race([
-      started.then(() => 'started' as const, (error: unknown) => ({ error })),
+      started.then(
+        () => 'started' as const,
+        (error: unknown) => ({ error }),
+      ),
       ended.then((how) => ({ how })),
       timer.elapsed.then(() => 'silent' as const),
     ]);
@@ -56,10 +59,13 @@ export const CONNECTION_ENDED = new Set([-32099, -32098, -32097, -32096]);
 export const NOT_INSTALLED = 'modeld is not installed, or not where this editor looks for programs.';
 
 /** What the daemon says of itself in its answer to `initialize`. */
-export function daemonOf(answer: { capabilities: { experimental?: unknown }; serverInfo?: { version?: string } } | undefined): Daemon {
+export function daemonOf(
+  answer: { capabilities: { experimental?: unknown }; serverInfo?: { version?: string } } | undefined,
+): Daemon {
   const modeld = (answer?.capabilities.experimental as { modeld?: ModeldCapabilities } | undefined)?.modeld;
   if (modeld === undefined) {
-    const message = 'The program that answered is not modeld, or too old for this extension. Check the setting modeld.path, or update modeld.';
+    const message =
+      'The program that answered is not modeld, or too old for this extension. Check the setting modeld.path, or update modeld.';
     throw new AttemptFailed('incompatible', message, true);
   }
   return { ...modeld, version: answer?.serverInfo?.version ?? 'unknown' };

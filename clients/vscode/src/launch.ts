@@ -91,7 +91,10 @@ export function launch(program: string, args: string[], heard: (line: string) =>
 
 /** What a person should read of what was said: our own sentences first, else the last line. */
 export function lastLines(said: string): string {
-  const lines = said.split('\n').map((line) => line.trim()).filter(Boolean);
+  const lines = said
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean);
   const own = lines.filter((line) => line.startsWith('modeld: ')).map((line) => line.slice('modeld: '.length));
   return own.at(-1) ?? lines.at(-1) ?? '';
 }

@@ -37,7 +37,8 @@ class Asked {
     try {
       return { metadata: await this.run() };
     } catch (error) {
-      if (error instanceof vscode.CancellationError || (error instanceof RequestFailed && error.cancelled)) return { metadata: this.kept() };
+      if (error instanceof vscode.CancellationError || (error instanceof RequestFailed && error.cancelled))
+        return { metadata: this.kept() };
       return { metadata: this.kept(), errorDetails: { message: words(error) } };
     }
   }
@@ -59,8 +60,13 @@ class Asked {
 
   /** The session that an earlier answer of this conversation made, if any. */
   private kept(): Kept {
-    const results = this.chat.history.filter((turn) => turn instanceof vscode.ChatResponseTurn).map((turn) => turn.result.metadata as Kept | undefined);
-    const session_id = results.map((kept) => kept?.session_id).filter(Boolean).at(-1);
+    const results = this.chat.history
+      .filter((turn) => turn instanceof vscode.ChatResponseTurn)
+      .map((turn) => turn.result.metadata as Kept | undefined);
+    const session_id = results
+      .map((kept) => kept?.session_id)
+      .filter(Boolean)
+      .at(-1);
     return session_id ? { session_id } : {};
   }
 
@@ -128,7 +134,11 @@ class Asked {
     const days = Number(/\d+/.exec(this.request.prompt)?.[0] ?? 7);
     const ask = (group_by: 'model' | 'client', since: string) =>
       this.connection.request('usage/aggregate', { group_by, since }, this.token).then(({ groups }) => groups);
-    const [now, models, clients] = await Promise.all([ask('model', today()), ask('model', `${days}d`), ask('client', `${days}d`)]);
+    const [now, models, clients] = await Promise.all([
+      ask('model', today()),
+      ask('model', `${days}d`),
+      ask('client', `${days}d`),
+    ]);
     this.stream.markdown(`### Today: ${total(now)}\n\n${usageList(now)}\n\n`);
     this.stream.markdown(`### ${days} days, by model: ${total(models)}\n\n${usageList(models)}\n\n`);
     this.stream.markdown(`### ${days} days, by client\n\n${usageList(clients)}\n\n`);
@@ -196,7 +206,8 @@ function textOf(turn: vscode.ChatResponseTurn): string {
 /** The text that a reference stands for; nothing for what is no text, or too large for a prompt. */
 async function referenceText(value: unknown): Promise<string | undefined> {
   if (typeof value === 'string') return value;
-  const place = value instanceof vscode.Location ? value : value instanceof vscode.Uri ? { uri: value, range: undefined } : undefined;
+  const place =
+    value instanceof vscode.Location ? value : value instanceof vscode.Uri ? { uri: value, range: undefined } : undefined;
   if (place === undefined) return undefined;
   try {
     const { size } = await vscode.workspace.fs.stat(place.uri);

@@ -14,8 +14,11 @@ function modelNames(model: ModelInfo): string {
 
 function modelNotes(model: ModelInfo): string[] {
   const context = model.limits.max_context_tokens;
-  const trouble = model.availability === 'available' ? '' : `**${model.availability}**${model.reason ? `: ${escaped(model.reason)}` : ''}`;
-  return [model.default ? '**default**' : '', context ? `${count(context)} tokens` : '', priceOf(model.pricing), trouble].filter(Boolean);
+  const trouble =
+    model.availability === 'available' ? '' : `**${model.availability}**${model.reason ? `: ${escaped(model.reason)}` : ''}`;
+  return [model.default ? '**default**' : '', context ? `${count(context)} tokens` : '', priceOf(model.pricing), trouble].filter(
+    Boolean,
+  );
 }
 
 export function usageList(groups: readonly UsageGroup[]): string {
@@ -36,7 +39,9 @@ function usageLine({ key, calls, usage, total_cost, cache_savings, currency }: U
 
 /** What a switch of models would do, in words. */
 export function handoffWords(report: HandoffReport): string {
-  const lines = [`From ${code(report.from_model ?? 'no model')} to ${code(report.to_model)}: ${counted(report.kept, 'block')} as they are.`];
+  const lines = [
+    `From ${code(report.from_model ?? 'no model')} to ${code(report.to_model)}: ${counted(report.kept, 'block')} as they are.`,
+  ];
   const listed = (what: string, warnings: HandoffReport['dropped'] | undefined) =>
     warnings?.length ? [`\n${what}:\n${warnings.map(({ message }) => `- ${escaped(message)}`).join('\n')}`] : [];
   lines.push(...listed('Kept in another form', report.degraded), ...listed('Dropped', report.dropped));

@@ -97,7 +97,9 @@ export class StatusBar implements vscode.Disposable {
     if (this.connection.problem) text.appendText(this.connection.problem);
     if (state !== 'ready' || this.status === undefined) return text;
     const { version, clients, queued_calls } = this.status;
-    text.appendMarkdown(`${running} running${queued_calls ? `, ${queued_calls} waiting` : ''}, ${counted(clients, 'client')}\n\n`);
+    text.appendMarkdown(
+      `${running} running${queued_calls ? `, ${queued_calls} waiting` : ''}, ${counted(clients, 'client')}\n\n`,
+    );
     text.appendMarkdown(`${this.cost || '$0.00'} today\n\nversion ${version}`);
     return text;
   }

@@ -46,7 +46,10 @@ export function cancellableDelay(milliseconds: number): { elapsed: Promise<void>
 }
 
 /** Waits for `work`, or throws CancellationError once `token` is cancelled. */
-export async function untilCancelled(work: Promise<void> | undefined, token: vscode.CancellationToken | undefined): Promise<void> {
+export async function untilCancelled(
+  work: Promise<void> | undefined,
+  token: vscode.CancellationToken | undefined,
+): Promise<void> {
   if (work === undefined || token === undefined) return work;
   let listener: vscode.Disposable | undefined;
   const cancelled = new Promise<never>((_, reject) => {

@@ -104,6 +104,7 @@ export class ModelProvider implements vscode.LanguageModelChatProvider<Informati
     const key = `${model.id}\n${typeof messages === 'string' ? messages : JSON.stringify(messages)}`;
     const known = this.counts.get(key);
     if (known !== undefined) return known;
+    if (this.connection.state !== 'ready') return Math.ceil(Buffer.byteLength(key) / BYTES_PER_TOKEN);
     const params: TokenCountParams = { messages, model: model.id };
     try {
       const { input_tokens } = await this.connection.request('model/estimateTokens', params, token);

@@ -40,7 +40,7 @@ export function nameOf(model: ModelInfo): string {
 /** Input and output per million tokens, empty where they are unknown. */
 export function priceOf(pricing: Pricing | null | undefined): string {
   if (pricing?.input == null || pricing.output == null) return '';
-  const money = (amount: number) => (pricing.currency ?? 'USD') === 'USD' ? `$${amount}` : `${amount} ${pricing.currency}`;
+  const money = (amount: number) => ((pricing.currency ?? 'USD') === 'USD' ? `$${amount}` : `${amount} ${pricing.currency}`);
   return `${money(pricing.input)} in, ${money(pricing.output)} out per million tokens`;
 }
 

@@ -19,7 +19,9 @@ export function canonicalRequest(
     model,
     ...converted,
     ...(tools.length ? { tools } : {}),
-    ...(tools.length && options.toolMode === vscode.LanguageModelChatToolMode.Required ? { tool_choice: { type: 'required' } } : {}),
+    ...(tools.length && options.toolMode === vscode.LanguageModelChatToolMode.Required
+      ? { tool_choice: { type: 'required' } }
+      : {}),
     ...samplingOf(options.modelOptions ?? {}),
     initiator: initiatorOf(options),
   };
@@ -38,7 +40,11 @@ export function canonicalMessages(
   }
   const marked = found.some((message) => message.metadata?.['cache'] === true);
   const prompt = system.filter(Boolean).join('\n\n');
-  return { messages: found, ...(prompt ? { system_prompt: prompt } : {}), ...(marked ? { cache: { mode: 'explicit' as const } } : {}) };
+  return {
+    messages: found,
+    ...(prompt ? { system_prompt: prompt } : {}),
+    ...(marked ? { cache: { mode: 'explicit' as const } } : {}),
+  };
 }
 
 /** One message of the editor's; results of tools become a message of their own, before what else it holds. */

@@ -23,7 +23,9 @@ export function thoughtsIn(metadata: Record<string, unknown> | undefined): Thoug
   if (typeof value !== 'string') return [];
   try {
     const blocks: unknown = JSON.parse(value);
-    return Array.isArray(blocks) ? thoughtsOf(blocks.filter((block) => typeof block === 'object' && block !== null) as Block[]) : [];
+    return Array.isArray(blocks)
+      ? thoughtsOf(blocks.filter((block) => typeof block === 'object' && block !== null) as Block[])
+      : [];
   } catch {
     return [];
   }

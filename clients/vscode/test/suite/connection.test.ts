@@ -46,7 +46,10 @@ function statesOf(one: Connection): State[] {
 }
 
 async function failure(promise: Promise<unknown>): Promise<RequestFailed> {
-  const error = await promise.then(() => undefined, (reason: unknown) => reason);
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   assert.equal((error as Error | undefined)?.name, 'RequestFailed', String(error)); // the bundle of tests has a class of its own
   return error as RequestFailed;
 }
@@ -104,10 +107,32 @@ describe('connection', () => {
   it('tells the daemon who it is, and lends it keys in the handshake alone', async () => {
     const one = connection('works', { keys: () => Promise.resolve({ SOME_KEY: 'sk-lent' }) });
     await one.start();
-    const { seen } = (await one.request('config/get', {})) as unknown as { seen: { initializationOptions: { modeld: Record<string, unknown> } } };
+    const { seen } = (await one.request('config/get', {})) as unknown as {
+      seen: { initializationOptions: { modeld: Record<string, unknown> } };
+    };
     const { client_id, env, protocol_versions } = seen.initializationOptions.modeld;
     assert.deepEqual([client_id, env, protocol_versions], ['vscode', { SOME_KEY: 'sk-lent' }, [1]]);
     assert.equal(one.daemon?.version, '9.9');
+  });
+
+  it('writes no message to the log, at its most talkative either', async () => {
+    const lines: string[] = [];
+    const say = (...all: unknown[]) => void lines.push(all.map(String).join(' '));
+    const channel = new Proxy(log, {
+      get: (target, name) => {
+        if (name === 'logLevel') return vscode.LogLevel.Trace;
+        if (['trace', 'debug', 'info', 'warn', 'error', 'append', 'appendLine'].includes(String(name))) return say;
+        return Reflect.get(target, name) as unknown;
+      },
+    });
+    const one = connection('works', { log: channel, keys: () => Promise.resolve({ SOME_KEY: 'sk-lent' }) });
+    await one.start();
+    await one.request('model/complete', { messages: 'a prompt of mine' });
+    assert.ok(lines.some((line) => line.includes('connection: ready')));
+    assert.deepEqual(
+      lines.filter((line) => /sk-lent|a prompt of mine|initialize/.test(line)),
+      [],
+    );
   });
 
   it('comes back after the daemon died; requests made meanwhile wait', async () => {

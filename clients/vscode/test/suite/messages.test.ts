@@ -19,7 +19,8 @@ const result = (id: string, content: unknown[]) => new vscode.LanguageModelToolR
 
 type Request = vscode.LanguageModelChatRequestMessage;
 const request = (role: number, ...content: unknown[]) => ({ role, content, name: undefined }) as unknown as Request;
-const convert = (...messages: (vscode.LanguageModelChatMessage | Request)[]) => canonicalMessages(messages as Request[], new Replay());
+const convert = (...messages: (vscode.LanguageModelChatMessage | Request)[]) =>
+  canonicalMessages(messages as Request[], new Replay());
 
 describe('messages', () => {
   it('keep their roles and texts', () => {
@@ -27,14 +28,28 @@ describe('messages', () => {
     assert.deepEqual(messages, [
       { role: 'user', content: [{ type: 'text', text: 'hello' }] },
       { role: 'assistant', content: [{ type: 'text', text: 'hi' }] },
-      { role: 'user', content: [{ type: 'text', text: 'a' }, { type: 'text', text: 'b' }] },
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'a' },
+          { type: 'text', text: 'b' },
+        ],
+      },
     ]);
   });
 
   it('of the system come first as the prompt, later as they are', () => {
-    const { messages, system_prompt } = convert(request(3, text('be brief')), request(3, text('be kind')), request(1, text('x')), request(3, text('now')));
+    const { messages, system_prompt } = convert(
+      request(3, text('be brief')),
+      request(3, text('be kind')),
+      request(1, text('x')),
+      request(3, text('now')),
+    );
     assert.equal(system_prompt, 'be brief\n\nbe kind');
-    assert.deepEqual(messages.map(({ role }) => role), ['user', 'system']);
+    assert.deepEqual(
+      messages.map(({ role }) => role),
+      ['user', 'system'],
+    );
   });
 
   it('with results of tools become a message of results, and one of the rest', () => {
@@ -54,7 +69,14 @@ describe('messages', () => {
         role: 'tool',
         content: [
           { type: 'tool_result', tool_use_id: 'tu_1', content: 'one' },
-          { type: 'tool_result', tool_use_id: 'tu_2', content: [{ type: 'text', text: 'x' }, { type: 'text', text: 'y' }] },
+          {
+            type: 'tool_result',
+            tool_use_id: 'tu_2',
+            content: [
+              { type: 'text', text: 'x' },
+              { type: 'text', text: 'y' },
+            ],
+          },
         ],
       },
       { role: 'user', content: [{ type: 'text', text: 'go on' }] },
@@ -62,7 +84,15 @@ describe('messages', () => {
   });
 
   it('with rendered prompts as results give their text', () => {
-    const tree = { node: { type: 1, children: [{ type: 2, text: 'first' }, { type: 1, children: [{ type: 2, text: 'second', lineBreakBefore: true }] }] } };
+    const tree = {
+      node: {
+        type: 1,
+        children: [
+          { type: 2, text: 'first' },
+          { type: 1, children: [{ type: 2, text: 'second', lineBreakBefore: true }] },
+        ],
+      },
+    };
     const { messages } = convert(User([result('tu_1', [new vscode.LanguageModelPromptTsxPart(tree)])] as never));
     assert.deepEqual(messages[0]?.content, [{ type: 'tool_result', tool_use_id: 'tu_1', content: 'first\nsecond' }]);
   });
@@ -97,7 +127,9 @@ describe('messages', () => {
     if (makeThinking === undefined) return this.skip();
     const thought: Block = { type: 'thinking', text: 'hm', provider_raw: { signature: 'sig' } };
     const metadata = { ...metadataOf([thought]), vscode_reasoning_done: true };
-    const { messages } = convert(request(2, makeThinking('hm', 'id', metadata), makeThinking('other', 'id', { signature: 'x' }), text('so')));
+    const { messages } = convert(
+      request(2, makeThinking('hm', 'id', metadata), makeThinking('other', 'id', { signature: 'x' }), text('so')),
+    );
     assert.deepEqual(messages[0]?.content, [thought, { type: 'text', text: 'so' }]);
     for (const broken of [undefined, {}, { modeld: 'no json' }, { modeld: '{}' }, { modeld: '[1, null]' }, { modeld: 3 }]) {
       assert.deepEqual(thoughtsIn(broken as never), []);
@@ -106,7 +138,8 @@ describe('messages', () => {
 });
 
 describe('requests', () => {
-  const options = (more: object) => ({ toolMode: vscode.LanguageModelChatToolMode.Auto, ...more }) as vscode.ProvideLanguageModelChatResponseOptions;
+  const options = (more: object) =>
+    ({ toolMode: vscode.LanguageModelChatToolMode.Auto, ...more }) as vscode.ProvideLanguageModelChatResponseOptions;
   const make = (more: object) => canonicalRequest('a:b', [request(1, text('x'))], options(more), new Replay());
 
   it('carry tools, and make one of them required where that is asked', () => {
@@ -139,7 +172,10 @@ describe('reasoning that the editor loses', () => {
     { type: 'text', text: 'I look.' },
     { type: 'tool_use', id: 'tu_1', name: 'look', input: { path: 'a' }, provider_raw: { signature: 'of the call' } },
   ];
-  const history: Block[] = [{ type: 'text', text: 'I look.' }, { type: 'tool_use', id: 'tu_1', name: 'look', input: { path: 'a' } }];
+  const history: Block[] = [
+    { type: 'text', text: 'I look.' },
+    { type: 'tool_use', id: 'tu_1', name: 'look', input: { path: 'a' } },
+  ];
 
   it('comes back with its calls', () => {
     const replay = new Replay();
@@ -166,7 +202,8 @@ describe('reasoning that the editor loses', () => {
 
 describe('answers', () => {
   const event = (one: Event): StreamEvent => ({ request_id: 'r', epoch: 'e', cursor: 1, event: one });
-  const delta = (value: string): StreamEvent => event({ type: 'text.delta', message_id: 'm', content_block_index: 0, text: value });
+  const delta = (value: string): StreamEvent =>
+    event({ type: 'text.delta', message_id: 'm', content_block_index: 0, text: value });
   const response = (content: Block[], more: object = {}) =>
     ({ content, stop_reason: 'end_turn', usage: { input_tokens: 1 }, model: 'a:b', ...more }) as CanonicalResponse;
 
@@ -196,11 +233,18 @@ describe('answers', () => {
     const { parts, answer } = listen();
     answer.event(delta('a'));
     answer.event(delta('b'));
-    answer.event(event({ type: 'tool.use_start', message_id: 'm', content_block_index: 1, tool_use_id: 'tu_1', tool_name: 'look' }));
-    answer.event(event({ type: 'tool.use_end', message_id: 'm', content_block_index: 1, tool_use_id: 'tu_1', final_input: { x: 1 } }));
+    answer.event(
+      event({ type: 'tool.use_start', message_id: 'm', content_block_index: 1, tool_use_id: 'tu_1', tool_name: 'look' }),
+    );
+    answer.event(
+      event({ type: 'tool.use_end', message_id: 'm', content_block_index: 1, tool_use_id: 'tu_1', final_input: { x: 1 } }),
+    );
     answer.event(delta('c'));
     answer.end(response([]));
-    assert.deepEqual(parts.filter((part) => part !== 'usage'), ['a', 'b', 'look({"x":1})', 'c']);
+    assert.deepEqual(
+      parts.filter((part) => part !== 'usage'),
+      ['a', 'b', 'look({"x":1})', 'c'],
+    );
   });
 
   it('say a refusal that came without text', () => {
@@ -210,7 +254,13 @@ describe('answers', () => {
   });
 
   it('count usage as the editor does', () => {
-    const usage = { input_tokens: 10, cached_input_tokens: 80, cache_creation_input_tokens: 10, output_tokens: 5, reasoning_tokens: 2 };
+    const usage = {
+      input_tokens: 10,
+      cached_input_tokens: 80,
+      cache_creation_input_tokens: 10,
+      output_tokens: 5,
+      reasoning_tokens: 2,
+    };
     assert.deepEqual(usageReport(usage), {
       prompt_tokens: 100,
       completion_tokens: 5,
@@ -255,7 +305,8 @@ describe('words', () => {
     assert.deepEqual([money(2, 'CNY'), money(2, 'XYZ')], ['¥2.00', '2.00 XYZ']);
     assert.equal(count(1234567), '1,234,567');
     assert.equal(today(new Date(2026, 0, 5)), '2026-01-05');
-    const group = (total_cost: number | null, currency?: string) => ({ key: 'a', calls: 1, usage: {}, total_cost, cache_savings: null, currency }) as never;
+    const group = (total_cost: number | null, currency?: string) =>
+      ({ key: 'a', calls: 1, usage: {}, total_cost, cache_savings: null, currency }) as never;
     assert.equal(total([group(1), group(0.5), group(2, 'EUR'), group(null)]), '$1.50 + €2.00');
     assert.equal(total([]), '$0.00');
   });

@@ -83,7 +83,9 @@ describe('models', () => {
       ...asked,
       vscode.LanguageModelChatMessage.Assistant(calls),
       vscode.LanguageModelChatMessage.User(
-        calls.map(({ callId }) => new vscode.LanguageModelToolResultPart(callId, [new vscode.LanguageModelTextPart('the content')])),
+        calls.map(
+          ({ callId }) => new vscode.LanguageModelToolResultPart(callId, [new vscode.LanguageModelTextPart('the content')]),
+        ),
       ),
     ];
     const after = await hear(await chat.sendRequest(history, { tools: [TOOL] }));
@@ -96,7 +98,9 @@ describe('models', () => {
     const { parts } = await hear(await chat.sendRequest(asked, { tools: [TOOL] }));
     const calls = parts.filter((part) => part instanceof vscode.LanguageModelToolCallPart);
     assert.ok(calls.length, 'no call came');
-    const results = calls.map(({ callId }) => new vscode.LanguageModelToolResultPart(callId, [new vscode.LanguageModelTextPart('x')]));
+    const results = calls.map(
+      ({ callId }) => new vscode.LanguageModelToolResultPart(callId, [new vscode.LanguageModelTextPart('x')]),
+    );
     const history = [...asked, vscode.LanguageModelChatMessage.Assistant(calls), vscode.LanguageModelChatMessage.User(results)];
     await hear(await chat.sendRequest(history, { tools: [TOOL] })); // the simulated provider refuses calls without their thinking
   });
@@ -105,7 +109,10 @@ describe('models', () => {
     const { parts } = await ask('sim:thinking', 'think');
     const kind = (vscode as unknown as { LanguageModelThinkingPart?: new (...all: never[]) => object }).LanguageModelThinkingPart;
     if (kind === undefined) return;
-    const thinking = parts.filter((part) => part instanceof kind) as unknown as { value: string; metadata?: Record<string, unknown> }[];
+    const thinking = parts.filter((part) => part instanceof kind) as unknown as {
+      value: string;
+      metadata?: Record<string, unknown>;
+    }[];
     assert.ok(thinking.some(({ value }) => value.length > 0));
     const end = thinking.at(-1)?.metadata;
     assert.equal(end?.['vscode_reasoning_done'], true);
@@ -123,13 +130,17 @@ describe('models', () => {
   });
 
   it('take images', async () => {
-    const Data = (vscode as unknown as { LanguageModelDataPart?: { image(data: Uint8Array, mime: string): unknown } }).LanguageModelDataPart;
+    const Data = (vscode as unknown as { LanguageModelDataPart?: { image(data: Uint8Array, mime: string): unknown } })
+      .LanguageModelDataPart;
     if (Data === undefined) return;
     const png = Buffer.from(
       'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
       'base64',
     );
-    const content = [new vscode.LanguageModelTextPart('what is this'), Data.image(png, 'image/png')] as vscode.LanguageModelTextPart[];
+    const content = [
+      new vscode.LanguageModelTextPart('what is this'),
+      Data.image(png, 'image/png'),
+    ] as vscode.LanguageModelTextPart[];
     const chat = await model('sim:echo');
     const { text } = await hear(await chat.sendRequest([vscode.LanguageModelChatMessage.User(content)]));
     assert.match(text, /what is this/);
@@ -142,7 +153,9 @@ describe('models', () => {
   });
 
   it('leave out what options they do not know', async () => {
-    const { text } = await ask('sim:echo', 'plain', { modelOptions: { _conversationId: 'x', _enableThinking: true, temperature: 0.5 } });
+    const { text } = await ask('sim:echo', 'plain', {
+      modelOptions: { _conversationId: 'x', _enableThinking: true, temperature: 0.5 },
+    });
     assert.match(text, /plain/);
   });
 
@@ -163,7 +176,10 @@ describe('models', () => {
   });
 
   it('fail with the words of the daemon', async () => {
-    await assert.rejects(ask('sim:overloaded', 'x'), (error: Error) => error.message.length > 10 && !/-32803/.test(error.message));
+    await assert.rejects(
+      ask('sim:overloaded', 'x'),
+      (error: Error) => error.message.length > 10 && !/-32803/.test(error.message),
+    );
   });
 
   it('are refused to an extension that the config does not allow, with words how to allow it', async () => {

@@ -37,7 +37,10 @@ describe('@modeld', () => {
     await ask('@modeld and another');
     await until(async () => (await history()).messages.length === 4, 'the turn in the session');
     const { messages } = await history();
-    assert.deepEqual(messages.map(({ role }) => role), ['user', 'assistant', 'user', 'assistant']);
+    assert.deepEqual(
+      messages.map(({ role }) => role),
+      ['user', 'assistant', 'user', 'assistant'],
+    );
   });
 
   it('answers what the daemon knows without a call', async () => {

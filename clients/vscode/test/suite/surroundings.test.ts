@@ -49,7 +49,10 @@ describe('settings', () => {
     assert.ok(folder);
     const file = vscode.Uri.joinPath(folder.uri, '.vscode', 'settings.json');
     const before = settings();
-    await vscode.workspace.fs.writeFile(file, Buffer.from(JSON.stringify({ 'modeld.path': '/evil/modeld', 'modeld.model': 'evil' })));
+    await vscode.workspace.fs.writeFile(
+      file,
+      Buffer.from(JSON.stringify({ 'modeld.path': '/evil/modeld', 'modeld.model': 'evil' })),
+    );
     try {
       await new Promise((resolve) => setTimeout(resolve, 500)); // the editor reads the file again, or doesn't: nothing may change
       assert.deepEqual(settings(), before);
@@ -99,7 +102,9 @@ describe('keys', () => {
 
 /** Files of this user and of the daemon that hold a text. The browser's own storage, where secrets are, is elsewhere. */
 function filesWith(text: string): string[] {
-  const roots = [process.env['HOME'], process.env['MODELD_STATE_DIR'], process.env['MODELD_RUNTIME_DIR']].filter((root) => root !== undefined);
+  const roots = [process.env['HOME'], process.env['MODELD_STATE_DIR'], process.env['MODELD_RUNTIME_DIR']].filter(
+    (root) => root !== undefined,
+  );
   assert.ok(roots.length > 0);
   return roots.flatMap((root) =>
     fs
@@ -154,7 +159,10 @@ describe('the extension', () => {
     await extension();
     const declared = vscode.extensions.getExtension('modeld.modeld')?.packageJSON.contributes.commands as { command: string }[];
     const there = new Set(await vscode.commands.getCommands(true));
-    assert.deepEqual(declared.map(({ command }) => command).filter((command) => !there.has(command)), []);
+    assert.deepEqual(
+      declared.map(({ command }) => command).filter((command) => !there.has(command)),
+      [],
+    );
   });
 
   it('shows the connection and the cost in the status bar', async () => {
