@@ -92,6 +92,25 @@ export async function checkViews(stage) {
     assert.equal(await body.textContent(), turn.message.content[0].text);
   }, { picture: false });
 
+  await checks.check(page, 'a new session is named by its first message, and a failure says why', async () => {
+    await closeEditors(page);
+    await command(page, 'modeld: New Session');
+    const view = await webview(page, 'body.stream .log');
+    await view.locator('textarea').fill('Draft the announcement');
+    await view.locator('button.send').click();
+    await row('Draft the announcement').waitFor();
+    await view.locator('.message.assistant', { hasText: 'Draft the announcement' }).waitFor();
+    await command(page, 'modeld: Switch Model of Session');
+    await pick(page, 'Draft the announcement');
+    await pick(page, 'sim:denied');
+    await page.locator(at.dialog).getByRole('button', { name: 'Switch', exact: true }).click();
+    await view.locator('.model', { hasText: 'sim:denied' }).waitFor();
+    await view.locator('textarea').fill('Once more');
+    await view.locator('button.send').click();
+    await view.locator('.status', { hasText: /key/i }).waitFor();
+    await view.locator('button.send:enabled').waitFor();
+  });
+
   await checks.check(page, 'a session is forked at a message', async () => {
     await closeEditors(page);
     const target = row('Plan the release');

@@ -4,13 +4,14 @@ import type { SessionSnapshot, StreamEvent } from '../../protocol';
 import type { Connection } from '../../connection';
 import { renderPage, webviewOptions } from '../page';
 import { RequestFailed, words } from '../../failure';
-import { titleOf } from '../sessions/present';
+import { oneLine, titleOf } from '../sessions/present';
 import { Follower, type FollowerSink } from './follower';
 import type { FromWebview, Head, Operation, ToWebview } from './messages';
 import { Transcript, merge } from './transcript';
 
 export const STREAM_VIEW_TYPE = 'modeld.stream';
 const SHOWN_MESSAGES = 200; // of a long session; earlier ones come when asked for
+const TITLE_LENGTH = 60; // of a session that is named by its first message
 const UNPAINTED_MS = 500; // a webview that tells of no frame for so long gets the next one anyway
 
 export class StreamPanels implements vscode.Disposable, vscode.WebviewPanelSerializer {
@@ -70,6 +71,7 @@ class StreamPanel implements FollowerSink {
   private shown = SHOWN_MESSAGES;
   private connected = false;
   private status = 'Connecting…';
+  private problem: string | undefined; // why the turn failed that was started here
 
   constructor(
     private readonly panel: vscode.WebviewPanel,
@@ -103,7 +105,7 @@ class StreamPanel implements FollowerSink {
     this.loaded = true;
     this.pending = [];
     this.panel.title = titleOf(snapshot.session);
-    this.status = statusOf(snapshot);
+    this.status = (snapshot.session.last_turn?.status === 'failed' && this.problem) || statusOf(snapshot);
     this.sendSnapshot();
   }
 
@@ -201,10 +203,19 @@ class StreamPanel implements FollowerSink {
   }
 
   private async send(text: string): Promise<void> {
+    const session_id = this.sessionId;
+    this.problem = undefined;
     try {
-      await this.connection.request('turn/start', { session_id: this.sessionId, input: text, detach: true });
+      const session = this.transcript.session;
+      if (session && !session.metadata?.['title'] && !this.transcript.messages.length) {
+        const metadata = { ...session.metadata, title: oneLine(text, TITLE_LENGTH) };
+        await this.connection.request('session/update', { session_id, metadata });
+      }
+      await this.connection.request('turn/start', { session_id, input: text, detach: true });
     } catch (error) {
-      if (!(error instanceof RequestFailed && error.cancelled)) this.say(words(error));
+      if (error instanceof RequestFailed && error.cancelled) return;
+      this.problem = words(error);
+      this.say(this.problem);
     }
   }
 }
