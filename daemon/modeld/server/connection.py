@@ -249,6 +249,8 @@ class Connection(asyncio.Protocol):
             body = encode_error(rpc_id, self._report(method, error))
         if self._requests.remove(entry) and not self.closed:
             self._output.send_body(body)
+            if not self._requests:
+                self._output.flush()  # nothing else is asked for that it could be joined with
 
     def _take_notification(self, method: str, message: Message) -> None:
         if method == "exit":
