@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { Client } from './client.mjs';
 import { closeEditors, command, pick, showView, webview } from './drive.mjs';
+import { connected } from './main-window.mjs';
 import { until } from './machine.mjs';
 import * as at from './selectors.mjs';
 
@@ -135,7 +136,7 @@ export async function checkViews(stage) {
     await view.locator('.model', { hasText: 'other:echo' }).waitFor();
   });
 
-  await checks.check(page, 'rename, export and delete', async () => {
+  await checks.check(page, 'rename and delete', async () => {
     await command(page, 'modeld: Rename Session');
     await pick(page, 'Write the changelog');
     await page.locator(at.quickTitle, { hasText: 'Rename session' }).waitFor();
@@ -171,5 +172,14 @@ export async function checkViews(stage) {
     await view.locator('.tile .label', { hasText: '30 days' }).waitFor();
     assert.equal(await view.locator('.chart .day').count(), 30);
   });
-  stage.other = other;
+  await checks.check(page, 'a reloaded window has its stream view back', async () => {
+    await row('Weather of Oslo').click();
+    await webview(page, 'body.stream .block.tool');
+    await page.reload();
+    await page.locator(at.workbench).waitFor({ timeout: 60_000 });
+    const view = await webview(page, 'body.stream .block.tool');
+    await view.locator('.title', { hasText: 'Weather of Oslo' }).waitFor();
+    await connected(page);
+  }, { picture: false });
+  other.close();
 }
