@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
+from modeld.cli.surroundings import surroundings
 from modeld.config.check import check
 from modeld.config.load import load, render
 from modeld.config.schema import ADAPTER_FIELDS, MODEL_FIELDS, Config, json_schema
@@ -50,6 +51,9 @@ def marked(text: str) -> tuple[str, list[tuple[int, int, int]]]:
             places.append((number, start + 1, end + 1))
         lines.append(line)
     return "\n".join(lines), places
+
+
+places_in = marked
 
 
 def test_good_file() -> None:
@@ -415,3 +419,22 @@ def test_json_schema_takes_what_check_takes() -> None:
     for bad in ("tier: 4", "aliases: x", "capabilities: {tools: 1}", "limits: {x: 1}"):
         models = f"adapters: {{openai: }}\nmodels: {{'a:m': {{adapter: openai, {bad}}}}}"
         assert list(validator.iter_errors(yaml.safe_load(models))), bad
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "adapters: {kimi: {options: {«region»: moon}}}",
+        "adapters: {kimi: {options: {max_concurrent_calls: 3, «stop»: 5}}}",
+        "adapters: {kimi: }\nmodels: {'kimi:a': {adapter: kimi, options: {stop: true, «nope»: 1}}}",
+        "adapters: {kimi: }\nmodels: {'kimi:a': {adapter: kimi, options: {«stop»: 3}}}",
+        "adapters: {kimi: {options: {«region»: sk-proj-0123456789abcdef}}}",
+    ],
+)
+def test_what_the_catalog_refuses_has_its_place(marked: str) -> None:
+    text, [place] = places_in(marked)
+    config, problems = surroundings().check(text.encode(), "models.yaml")
+    found = [problem for problem in problems if problem.severity == "error"]
+    assert config is None
+    assert [(one.code, one.line, one.column, one.end_column) for one in found] == [("refused_by_catalog", *place)]
+    assert "sk-proj" not in found[0].message

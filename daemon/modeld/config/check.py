@@ -1,5 +1,6 @@
 """Every problem of a models.yaml at once, each at its place, and the config where there is no error among them."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
 
 from modeld_protocol.config import Problem, Severity
@@ -12,13 +13,17 @@ from .fields import Field, Fields, Report, is_null, read_entries, read_fields
 from .keeping_checks import check_budgets, check_retention
 from .model_checks import check_default, check_models
 from .schema import TOP_FIELDS, AdapterConfig, Config, RetentionConfig
-from .wording import quote
+from .wording import hide_keys, quote
 from .yaml_nodes import Document, Scalar, YamlError
 
 _EXAMPLE = "write 'adapters:' with one entry per provider, each with a 'type' and where its key comes from"
 
 Offered = Callable[[Config], Collection[str]]
 """The ids and aliases of the models that the catalog has for the adapters of a config."""
+
+Verify = Callable[[Config], str | None]
+"""What is wrong with a well-formed config in the catalog's eyes, beginning with `name: ` of an adapter or model; None where
+nothing is."""
 
 
 def check(
@@ -29,10 +34,12 @@ def check(
     *,
     default_key_env: KeyEnv = no_key_env,
     offered: Offered | None = None,
+    verify: Verify | None = None,
 ) -> tuple[Config | None, list[Problem]]:
     """The config in `data` and what is wrong with it, in the order of the file. The config is None exactly where there is an
     error. `default_key_env` says for a type which variable holds its key unless told; `offered` which ids and aliases the
-    catalog has for a config that gives no models. What they would tell isn't checked without them.
+    catalog has for a config that gives no models, `verify` what the catalog refuses. What they would tell isn't checked without
+    them.
 
     Never raises for anything in `data`. No message repeats a key.
     """
@@ -46,6 +53,10 @@ def check(
     config = _check_document(document, report, rules)
     if offered is not None and config is not None and not (report.errors or config.models_given):
         _check_offered_default(document, report, config, offered)
+    if verify is not None and config is not None and not report.errors and (refusal := verify(config)) is not None:
+        place = _place_of_refusal(document, refusal)
+        start, end = (place.start, place.end) if place else (0, 0)
+        report.error_at(start, end, "refused_by_catalog", hide_keys(refusal))
     return (None if report.errors else config), report.sorted()
 
 
@@ -107,6 +118,34 @@ def _check_offered_default(document: Document, report: Report, config: Config, o
     near = report.suggest(config.default_model, names)
     message = f"default_model {quote(config.default_model)} is no model or alias that these adapters are known to have{near}"
     report.error(place, "unknown_model", message)
+
+
+def _place_of_refusal(document: Document, refusal: str) -> Scalar | None:
+    """Where what is refused stands: the adapter or model that the words begin with, in it the field that they name, in it the
+    option that they name."""
+    top = _entries(document.root)
+    named = [
+        entry
+        for section in ("models", "adapters")
+        for name, entry in _entries(top[section][1] if section in top else None).items()
+        if refusal.startswith(f"{name}: ")
+    ]
+    if not named:
+        return None
+    place, node = named[0]
+    for field, (key, options) in _entries(node).items():
+        if f"`{field}`" in refusal or (field == "options" and "option of a model" in refusal):
+            place = next((one for option, (one, _) in _entries(options).items() if _says(refusal.partition(";")[0], option)), key)
+    return place
+
+
+def _says(words: str, name: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", words) is not None
+
+
+def _entries(node: yaml_nodes.Node | None) -> dict[str, tuple[Scalar, yaml_nodes.Node]]:
+    pairs = node.pairs if isinstance(node, yaml_nodes.Mapping) else ()
+    return {key.text: (key, value) for key, value in pairs if isinstance(key, Scalar)}
 
 
 def _check_syntax(document: Document, report: Report) -> None:

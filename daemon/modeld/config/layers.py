@@ -8,7 +8,7 @@ import msgspec
 from modeld_protocol.config import Problem
 
 from .adapter_checks import KeyEnv
-from .check import Offered, check, problem_of_file
+from .check import Offered, Verify, check
 from .load import load
 from .locations import ConfigPlace
 from .schema import Config
@@ -24,23 +24,17 @@ class ConfigSurroundings(msgspec.Struct, frozen=True):
     env: Mapping[str, str]
     builtin: Callable[[Mapping[str, str]], Config]
     offered: Offered | None = None
-    verify: Callable[[Config], str | None] = lambda _config: None
+    verify: Verify | None = None
 
     def load(self, path: Path) -> tuple[Config | None, list[Problem]]:
         """Read and check one file. Blocks on the disk."""
-        found = load(path, self.known_types, self.env, default_key_env=self.default_key_env, offered=self.offered)
-        return self._verified(str(path), *found)
+        env, key_env = self.env, self.default_key_env
+        return load(path, self.known_types, env, default_key_env=key_env, offered=self.offered, verify=self.verify)
 
     def check(self, text: bytes, file: str) -> tuple[Config | None, list[Problem]]:
         """Check a text as if it were the content of `file`."""
-        found = check(text, file, self.known_types, self.env, default_key_env=self.default_key_env, offered=self.offered)
-        return self._verified(file, *found)
-
-    def _verified(self, file: str, config: Config | None, problems: list[Problem]) -> tuple[Config | None, list[Problem]]:
-        refusal = self.verify(config) if config is not None else None
-        if refusal is None:
-            return config, problems
-        return None, [*problems, problem_of_file(file, "refused_by_catalog", refusal)]
+        env, key_env = self.env, self.default_key_env
+        return check(text, file, self.known_types, env, default_key_env=key_env, offered=self.offered, verify=self.verify)
 
 
 class Effective(msgspec.Struct, frozen=True):

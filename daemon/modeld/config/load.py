@@ -9,7 +9,7 @@ from modeld_protocol.config import Problem
 
 from ..limits import MAX_CONFIG_BYTES
 from .adapter_checks import KeyEnv, no_key_env
-from .check import Offered, check, problem_of_file
+from .check import Offered, Verify, check, problem_of_file
 from .schema import Config
 
 
@@ -20,13 +20,14 @@ def load(
     *,
     default_key_env: KeyEnv = no_key_env,
     offered: Offered | None = None,
+    verify: Verify | None = None,
 ) -> tuple[Config | None, list[Problem]]:
     """Read and check one file, see `check`; never raises for anything that may stand at `path`. Blocks on the disk."""
     read = read_bytes(path)
     if isinstance(read, Problem):
         return None, [read]
     data, mode = read
-    config, problems = check(data, str(path), known_types, env, default_key_env=default_key_env, offered=offered)
+    config, problems = check(data, str(path), known_types, env, default_key_env=default_key_env, offered=offered, verify=verify)
     if mode & 0o077 and any(problem.code == "plaintext_key" for problem in problems):
         problems.append(_readable_by_others(path))
     return config, problems

@@ -47,6 +47,11 @@ def quote_variable(name: str) -> str:
     return name if usual and not _UUID.search(name) and not name.startswith(("AKIA", "AIZA")) else _HIDDEN
 
 
+def hide_keys(words: str) -> str:
+    """A sentence without the words that may be keys."""
+    return re.sub(r"[^\s,;:'`()]+", lambda word: _HIDDEN if looks_like_key(word[0]) else word[0], words)
+
+
 def suggest(text: str, candidates: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest of `candidates`, or nothing."""
     near = nearest(text, candidates)
