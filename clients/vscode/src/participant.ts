@@ -17,7 +17,9 @@ interface Kept {
 }
 
 export function registerParticipant(context: vscode.ExtensionContext, connection: Connection): void {
-  const participant = vscode.chat.createChatParticipant(PARTICIPANT, (request, chat, stream, token) =>
+  const create = (vscode.chat as Partial<typeof vscode.chat> | undefined)?.createChatParticipant;
+  if (create === undefined) return; // an editor without VS Code's chat
+  const participant = create(PARTICIPANT, (request, chat, stream, token) =>
     new Asked(connection, request, chat, stream, token).answer(),
   );
   participant.iconPath = vscode.Uri.joinPath(context.extensionUri, 'media', 'icon.png');

@@ -18,7 +18,10 @@ const BYTES_PER_TOKEN = 4;
 /** Registers the provider; its models follow the config and what is known of providers. */
 export function registerModels(context: vscode.ExtensionContext, connection: Connection): ModelProvider {
   const provider = new ModelProvider(connection, context.globalState);
-  context.subscriptions.push(provider, vscode.lm.registerLanguageModelChatProvider(VENDOR, provider));
+  context.subscriptions.push(provider);
+  // Editors that are built from VS Code may lack its language models, or its chat; the rest works there all the same.
+  const register = (vscode.lm as Partial<typeof vscode.lm> | undefined)?.registerLanguageModelChatProvider;
+  if (register !== undefined) context.subscriptions.push(register(VENDOR, provider));
   return provider;
 }
 
@@ -65,8 +68,10 @@ export class ModelProvider implements vscode.LanguageModelChatProvider<Informati
   private async learn(token: vscode.CancellationToken): Promise<void> {
     try {
       const { models } = await this.connection.request('model/list', {}, token);
-      this.known = models.filter((model) => model.availability !== 'not_configured');
-      await this.memento.update(KNOWN, this.known);
+      const known = models.filter((model) => model.availability !== 'not_configured');
+      const changed = JSON.stringify(known) !== JSON.stringify(this.known);
+      this.known = known;
+      if (changed) await this.memento.update(KNOWN, known);
     } catch {
       // Said once, by the connection; here it would be said for each extension that looks for a model.
     }
