@@ -20,8 +20,7 @@ from .observe.debug import Debug
 from .observe.log import logger
 from .observe.otel import CallFacts, CallSpan, Telemetry, Value
 from .providers.call import Call
-from .providers.catalog import row_of
-from .providers.catalog.telemetry_names import telemetry_name
+from .providers.catalog import row_of, telemetry_name
 from .providers.endpoint import endpoint_of
 from .providers.failure import ProviderFailure
 from .upstream.client import DirectTransport

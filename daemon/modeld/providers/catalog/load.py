@@ -74,6 +74,12 @@ def all_rows() -> tuple[ProviderRow, ...]:
     return tuple(ROWS[name] for name in known_types())
 
 
+def telemetry_name(type_name: str) -> str:
+    """The value of `gen_ai.provider.name` for a provider type: which flavour of API it is."""
+    row = ROWS.get(type_name)
+    return (row and row.telemetry_name) or type_name
+
+
 def known_types() -> tuple[str, ...]:
     """The adapter types that a config may name, sorted."""
     return tuple(sorted(ROWS))

@@ -201,6 +201,7 @@ ANTHROPIC = ProviderRow(
 
 ANTHROPIC_COMPATIBLE = ProviderRow(
     type="anthropic-compatible",
+    telemetry_name="anthropic",
     wire="anthropic_messages",
     documentation=_MESSAGES_API,
     key_header="x-api-key",

@@ -25,6 +25,7 @@ _NO_THINKING = {
 
 GEMINI = ProviderRow(
     type="gemini",
+    telemetry_name="gcp.gemini",
     wire="gemini",
     documentation="https://ai.google.dev/api/generate-content",
     base_url="https://generativelanguage.googleapis.com/v1beta",

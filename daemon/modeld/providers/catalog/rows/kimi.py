@@ -16,6 +16,7 @@ _ALWAYS_ON: dict[str, Any] = {"thinking": "switch", "thinking_can_be_off": False
 
 KIMI = ProviderRow(
     type="kimi",
+    telemetry_name="moonshot_ai",
     wire="openai_chat",
     documentation=_CHAT,
     base_url="https://api.moonshot.ai/v1",

@@ -177,6 +177,7 @@ OPENAI = ProviderRow(
 
 OPENAI_COMPATIBLE = ProviderRow(
     type="openai-compatible",
+    telemetry_name="openai",
     wire="openai_chat",
     documentation=_CHAT_API,
     default_path="/v1",
@@ -199,6 +200,7 @@ OPENAI_COMPATIBLE = ProviderRow(
 
 OPENAI_RESPONSES = ProviderRow(
     type="openai-responses",
+    telemetry_name="openai",
     wire="openai_responses",
     documentation=_RESPONSES_API,
     base_url="https://api.openai.com/v1",

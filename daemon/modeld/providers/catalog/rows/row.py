@@ -33,7 +33,8 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     where the config names none. `prices` is the provider's name in prices.json; `free` marks one that charges nothing.
 
     `regions` are further base URLs by name; `options: {region: …}` of the adapter picks one. `option_headers` are headers whose
-    value an option of the adapter gives, by the option's name.
+    value an option of the adapter gives, by the option's name. `telemetry_name` is `gen_ai.provider.name` where it isn't
+    the type: https://github.com/open-telemetry/semantic-conventions-genai, docs/gen-ai/gen-ai-spans.md (2026-11-20).
     """
 
     type: str
@@ -51,6 +52,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     regions: dict[str, str] = {}
     option_headers: dict[str, tuple[str, ...]] = {}
+    telemetry_name: str | None = None
     prices: str | None = None
     free: bool = False
     rules: tuple[ModelRule, ...] = ()
