@@ -49,6 +49,8 @@ OFFERS: list[tuple[str, set[str], set[str]]] = [
     (HEAD + "  openai:x:\n    adapter: openai\n    fallbacks: [big, ¦]", {"big", "openai:gpt-5", "box:mini"}, {"openai:x"}),
     (HEAD + "  openai:x:\n    adapter: openai\n    fallbacks:\n      - ¦", {"big", "openai:gpt-5"}, {"openai:x"}),
     (HEAD + "  openai:x:\n    adapter: openai\n    fallbacks:\n    - bi¦", {"big"}, {"openai:x"}),
+    (HEAD + "  box:x:\n    options: {tool_dialect: ¦}", {"native", "tagged", "fenced"}, set()),
+    (HEAD + "  box:x:\n    options:\n      ¦", {"tool_dialect"}, {"adapter"}),
     (HEAD + "  openai:x:\n    capabilities:\n      ¦", {"images", "prompt_cache"}, {"adapter"}),
     (HEAD + "  openai:x:\n    capabilities: {prompt_cache: ¦}", {"none", "automatic", "explicit"}, set()),
     (HEAD + "  openai:x:\n    pricing:\n      above:\n        - ¦", {"input_tokens", "input"}, {"above"}),

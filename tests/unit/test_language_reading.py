@@ -213,7 +213,7 @@ def every_field() -> Iterator[tuple[str | None, ...]]:
         yield path
         if shape.fields:
             open_paths += [(*path, name) for name in shape.fields]
-        elif shape.is_list:
+        elif shape.is_list and shape.inner(None) is not None:
             open_paths.append((*path, None))
         elif shape.is_mapping and shape.inner("x") is not None:
             open_paths.append((*path, "x"))

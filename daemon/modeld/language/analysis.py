@@ -4,10 +4,12 @@ import msgspec
 
 from modeld_protocol.config import Problem
 
+from ..config.field_docs import field_docs
 from ..config.layers import ConfigSurroundings
 from ..config.schema import Config, json_schema
 from ..config.yaml_nodes import Document
 from ..limits import MAX_CONFIG_BYTES
+from ..providers.spec import Quirks
 from ..routing.registry import Registry, build_registry
 from .lsp import ERROR, WARNING, Diagnostic
 from .outline import Outline, outline_of
@@ -81,7 +83,20 @@ class Analysis(msgspec.Struct, eq=False):
 
 def knowledge_of(surroundings: ConfigSurroundings) -> Knowledge:
     """What is known where a config is read against `surroundings`."""
-    return Knowledge(surroundings, json_schema(tuple(surroundings.known_types)))
+    schema = json_schema(tuple(surroundings.known_types))
+    quirks = _quirks()
+    for owner in ("Adapter", "Model"):
+        options = schema["$defs"][owner]["properties"]["options"]
+        options["properties"] = {**quirks, **options.get("properties", {})}
+    return Knowledge(surroundings, schema)
+
+
+def _quirks() -> dict[str, Schema]:
+    """The options of adapters and models that are quirks of theirs, as far as they say what they are."""
+    _, shapes = msgspec.json.schema_components((Quirks,), ref_template="#/$defs/{name}")
+    words = field_docs(Quirks)
+    properties: dict[str, Schema] = shapes["Quirks"]["properties"]
+    return {name: {**properties[name], "description": words[name]} for name in properties if name in words}
 
 
 def analyse(text: Text, encoding: Encoding, knowledge: Knowledge) -> Analysis:
