@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.strategies import THINKING, histories
 
 from modeld.config.schema import AdapterConfig, Config, ModelConfig
@@ -31,7 +32,8 @@ def specs_of(wire: str) -> list[ModelSpec]:
                 {"p": AdapterConfig("p", row.type, "http://127.0.0.1:9/v1")},
                 {f"p:{name}": ModelConfig(f"p:{name}", "p", name) for name in names},
             )
-            found += build_registry(config).specs.values()
+            for spec in build_registry(config).specs.values():
+                found += [spec, replace(spec, limits=replace(spec.limits, min_cache_tokens=2))]  # markers in short histories
     return found
 
 
@@ -63,6 +65,12 @@ def conversations(draw: st.DrawFn) -> list[Message]:
         messages.append(message)
         if message.role == "user" and not any(isinstance(block, ToolResultBlock) for block in message.blocks()):
             messages += draw(st.sampled_from(EXTRAS))
+    if draw(st.booleans()):
+        asking = draw(st.lists(st.booleans(), min_size=len(messages), max_size=len(messages)))
+        messages = [
+            replace(message, metadata={"cache": True}) if asks else message
+            for message, asks in zip(messages, asking, strict=True)
+        ]
     return messages
 
 
@@ -89,6 +97,8 @@ def test_with_a_memory_the_bytes_are_the_same(wire: str, conversation: list[Mess
             request = CanonicalRequest([*conversation[:end], *tail], **asked)
             expected = outcome(wire, request, spec, None)
             assert outcome(wire, request, spec, memory) == expected
+            if isinstance(expected, Encoded) and expected.cache_breakpoints > 1:
+                event("markers")
             if memory.held_bytes:
                 event("from memory")
             if isinstance(expected, tuple):
@@ -130,13 +140,31 @@ def test_another_history_is_encoded_anew(wire: str) -> None:
 
 
 def test_memories_are_few_and_of_one_description_each() -> None:
-    memories, specs = Memories(), SPECS["anthropic_messages"][: MAX_MODELS + 1]
+    memories, specs = Memories(), SPECS["anthropic_messages"][::2][: MAX_MODELS + 1]
     first = memories.of(specs[0])
     assert memories.of(specs[0]) is first
-    assert memories.of(msgspec.structs.replace(specs[0])) is not first
+    assert memories.of(replace(specs[0])) is not first
     request = CanonicalRequest([*grown(3), Message("user", "now?")])
     for spec in specs:
         wire_of("anthropic_messages").encode(request, spec, stream=True, memory=memories.of(spec))
     held = [memories.of(spec).held_bytes for spec in specs[1:]]
     assert all(held)
     assert memories.held_bytes == sum(held)
+
+
+@given(marked=st.lists(st.booleans(), min_size=24, max_size=24), parts=st.lists(st.integers(1, 2), min_size=24, max_size=24))
+@settings(max_examples=60, deadline=None)
+def test_markers_move_on_with_the_turns(marked: list[bool], parts: list[int]) -> None:
+    """The last ones that are asked for count, wherever they are; all others go out without, however far back."""
+    spec = SPECS["anthropic_messages"][1]
+    history: list[Message] = []
+    memory = Memory(spec)
+    for number, (asks, count) in enumerate(zip(marked, parts, strict=True)):
+        metadata = {"cache": True} if asks else None
+        role = "assistant" if number % 2 else "user"
+        history += [Message(role, [TextBlock(f"{number}, {part}")], metadata=metadata) for part in range(count)]
+        if role == "user":
+            request = CanonicalRequest(list(history), system_prompt="Be brief.", cache=Cache("explicit"))
+            expected = wire_of(spec.wire).encode(request, spec, stream=True)
+            assert wire_of(spec.wire).encode(request, spec, stream=True, memory=memory) == expected
+            assert expected.body.count(b"cache_control") == expected.cache_breakpoints

@@ -4,7 +4,8 @@ At most four in a request, in the order tools, system, messages; a prefix below 
 so none is spent there. https://platform.claude.com/docs/en/build-with-claude/prompt-caching (2026-11-20)
 """
 
-from typing import Literal
+from bisect import bisect_left
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -17,6 +18,28 @@ from .types import BlockParam, CacheControl, DocumentParam, ImageParam, Markable
 MAX_MARKERS = 4
 BYTES_PER_TOKEN = 4  # an estimate that errs towards marking: a marker too many costs nothing
 DEFAULT_MIN_TOKENS = 1_024
+
+
+class Unmarked(NamedTuple):
+    """What of a history gets no marker any more: its size, and at which of its bytes the blocks end that asked for one."""
+
+    size_bytes: int
+    wanted_at: tuple[int, ...]
+
+    def and_then(self, messages: list[MessageParam], wanted: list[MarkableParam]) -> "Unmarked":
+        """With `messages` behind it, in which `wanted` are."""
+        asked = {id(block) for block in wanted}
+        size_bytes, wanted_at = self.size_bytes, list(self.wanted_at)
+        for message in messages:
+            for block in [message.content] if isinstance(message.content, str) else message.content:
+                size_bytes += _size(block)
+                if id(block) in asked:
+                    wanted_at.append(size_bytes)
+        return Unmarked(size_bytes, tuple(wanted_at))
+
+    def worthy(self, from_bytes: int) -> int:
+        """How many of the blocks that asked end at `from_bytes` or behind."""
+        return len(self.wanted_at) - bisect_left(self.wanted_at, from_bytes)
 
 
 class CachePlan:
@@ -55,12 +78,14 @@ class CachePlan:
         self.markers += 1
         return [TextParam(text, cache_control=self._control)]
 
-    def mark_messages(self, messages: list[MessageParam], wanted: list[MarkableParam]) -> None:
-        """Marks the blocks that clients asked for, the last ones where there are too many."""
+    def mark_messages(self, messages: list[MessageParam], wanted: list[MarkableParam], before: "Unmarked") -> None:
+        """Marks the blocks that clients asked for, the last ones where there are too many; none of what went `before`."""
         if not wanted or not self._explicit:
             return
         asked = {id(block) for block in wanted}
         worthy: list[MarkableParam] = []
+        passed_over = before.worthy(self._min_bytes - self._bytes)
+        self._bytes += before.size_bytes
         for message in messages:
             for block in [message.content] if isinstance(message.content, str) else message.content:
                 self._bytes += _size(block)
@@ -70,10 +95,9 @@ class CachePlan:
         for block in worthy[-room:]:
             block.cache_control = self._control
         self.markers += min(room, len(worthy))
-        if len(worthy) > room:
-            self._warn(
-                "parameter_adjusted", f"{len(worthy)} messages ask for a cache marker, the last {room} got one", "messages"
-            )
+        asking = passed_over + len(worthy)
+        if asking > room:
+            self._warn("parameter_adjusted", f"{asking} messages ask for a cache marker, the last {room} got one", "messages")
 
     def _pays(self) -> bool:
         return self.enabled and self._bytes >= self._min_bytes

@@ -8,6 +8,8 @@ are sent as the user's words.
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from msgspec.structs import replace
+
 from modeld_protocol.content import AudioBlock, Block, FileBlock, ImageBlock, Message
 from modeld_protocol.usage import Warning
 
@@ -15,6 +17,7 @@ from ...failure import ProviderFailure
 from ..memory import Memory, encode_history
 from .blocks import BlockEncoder
 from .body import dump_body
+from .cache import MAX_MARKERS, Unmarked
 from .types import MARKABLE, BlockParam, MarkableParam, MessageParam, TextParam, ToolResultParam
 
 _WireRole = Literal["user", "assistant"]
@@ -22,28 +25,38 @@ _PLAIN_ROLES = ("user", "assistant")
 
 
 class _State(NamedTuple):
-    """Behind an answer, which is `last`: how the encoding goes on."""
+    """Behind an answer: how the encoding goes on. `messages` are the last ones, up to that answer."""
 
-    last: MessageParam
+    messages: list[MessageParam]
+    wanted_marks: list[MarkableParam]
+    before: Unmarked
     system: list[str]
     warnings: list[Warning]
     uses_file_ids: bool
 
 
-def _again(message: MessageParam) -> MessageParam:
-    """The same, to be added to."""
-    return MessageParam(message.role, message.content)
+def _again(messages: list[MessageParam], wanted: list[MarkableParam]) -> tuple[list[MessageParam], list[MarkableParam]]:
+    """The same, to be added to and marked."""
+    copies: dict[int, Any] = {id(block): replace(block) for block in wanted}
+    again = [MessageParam(message.role, message.content) for message in messages]
+    for message in again if copies else ():
+        if not isinstance(message.content, str):
+            message.content = [copies.get(id(block), block) for block in message.content]
+    return again, list(copies.values())
 
 
 class History:
     """Messages in the wire's form. `system` holds what was said as system before anything else; `wanted_marks` the blocks at
-    which clients asked for a cache marker, in order; `beginning` what goes before `messages`, as JSON already."""
+    which clients asked for a cache marker, in order; `beginning` what goes before `messages`, as JSON already, and `before` what
+    matters of it for the markers of the others."""
 
-    def __init__(self, blocks: BlockEncoder, *, takes_system: bool) -> None:
+    def __init__(self, blocks: BlockEncoder, *, takes_system: bool, takes_marks: bool = False) -> None:
         self.system: list[str] = []
         self.messages: list[MessageParam] = []
         self.beginning: list[bytes] = []
+        self.before = Unmarked(0, ())
         self.wanted_marks: list[MarkableParam] = []
+        self._takes_marks = takes_marks
         self._blocks = blocks
         self._takes_system = takes_system
         self._waiting: list[BlockParam] = []  # system words, for the end of the user's turn
@@ -53,21 +66,46 @@ class History:
         """Encode a whole conversation. Raises ProviderFailure."""
         if isinstance(messages, str):
             messages = [Message("user", messages)]
-        self.beginning = encode_history(self, messages, 0, memory, (citations,))
+        self.beginning = encode_history(self, messages, 0, memory, (citations, self._takes_marks))
         self._place_system()
 
     def freeze(self) -> tuple[bytes, Any] | None:
-        """See HistoryEncoder. The last answer stays: another one right behind it becomes part of it."""
+        """See HistoryEncoder. The last answer stays: another one right behind it becomes part of it; so does what may get one of
+        the markers, which move on with every turn."""
         if self._waiting or not self.messages or self.messages[-1].role != "assistant":
             return None
-        last = self.messages.pop()
-        frozen, self.messages = dump_body(self.messages), [last]
+        until = self._first_to_stay()
+        frozen = self.messages[:until]
+        del self.messages[:until]
+        if self._takes_marks:
+            gone = {id(block) for message in frozen if not isinstance(message.content, str) for block in message.content}
+            self.before = self.before.and_then(frozen, [block for block in self.wanted_marks if id(block) in gone])
+            self.wanted_marks = [block for block in self.wanted_marks if id(block) not in gone]
+        else:
+            self.wanted_marks = []
         blocks = self._blocks
-        return frozen, _State(_again(last), list(self.system), list(blocks.warnings), blocks.uses_file_ids)
+        kept = (
+            *_again(self.messages, self.wanted_marks),
+            self.before,
+            list(self.system),
+            list(blocks.warnings),
+            blocks.uses_file_ids,
+        )
+        return dump_body(frozen), _State(*kept)
+
+    def _first_to_stay(self) -> int:
+        """The place of the first message that holds one of the blocks which may get a marker, or else is the last."""
+        last = len(self.messages) - 1
+        asked = {id(block) for block in self.wanted_marks[-MAX_MARKERS:]} if self._takes_marks else ()
+        for place, message in enumerate(self.messages[:last] if asked else ()):
+            if not isinstance(message.content, str) and any(id(block) in asked for block in message.content):
+                return place
+        return last
 
     def go_on(self, state: Any) -> None:
         """See HistoryEncoder."""
-        self.messages, self.system = [_again(state.last)], list(state.system)
+        self.messages, self.wanted_marks = _again(state.messages, state.wanted_marks)
+        self.before, self.system = state.before, list(state.system)
         self._blocks.warnings += state.warnings
         self._blocks.uses_file_ids = state.uses_file_ids
 

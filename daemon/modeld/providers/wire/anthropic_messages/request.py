@@ -37,8 +37,7 @@ def encode(request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory:
     options = parse_options(request, model)
     blocks = BlockEncoder(model, citations=options.citations)
     warnings = blocks.warnings
-    may_be_marked = request.cache is not None and request.cache.mode == "explicit"  # markers move on with every turn
-    history = _history(request, model, blocks, None if may_be_marked else memory, citations=options.citations)
+    history = _history(request, model, blocks, memory, citations=options.citations)
     reasoning = plan_reasoning(request, model, warnings)
     if reasoning.config and reasoning.config.type == "enabled" and history.open_call_without_thinking():
         # With a budget, a turn that waits for tool results must begin with thinking; this one was made without, or elsewhere.
@@ -103,7 +102,8 @@ def _history(
     citations: bool = False,
     prefill_matters: bool = True,
 ) -> History:
-    history = History(blocks, takes_system=model.quirks.mid_conversation_system)
+    takes_marks = request.cache is not None and request.cache.mode == "explicit"
+    history = History(blocks, takes_system=model.quirks.mid_conversation_system, takes_marks=takes_marks)
     history.add_all(request.messages, memory, citations=citations)
     if not history.messages:
         raise ProviderFailure("invalid_request", "messages: nothing to send is left; give at least one user message with content")
@@ -127,7 +127,7 @@ def _fill_prefix(
     system = "\n\n".join(texts)
     if system and not system.isspace():
         body.system = plan.mark_system(system)
-    plan.mark_messages(history.messages, history.wanted_marks)
+    plan.mark_messages(history.messages, history.wanted_marks, history.before)
     return plan
 
 
