@@ -293,6 +293,37 @@ async def test_a_cursor_from_any_point_brings_exactly_the_rest(peer: Peer, world
             assert session_events(back, session_id) == events[at:]
 
 
+@pytest.mark.parametrize("when", ["running", "ended"])
+async def test_who_left_a_detached_turn_comes_back_for_the_rest(peer: Peer, world: World, when: str) -> None:
+    session_id = await create(peer, "openai:sim-slow-60")
+    leaving = await Peer.connect(world.daemon.socket)
+    await leaving.initialize()
+    epoch = (await leaving.call("session/subscribe", {"session_id": session_id})).ok()["epoch"]
+    _, request_id = begin_turn(leaving, session_id, "go", detach=True)
+    await leaving.until(lambda: len(leaving.events(request_id)) >= 3)
+    had = list(leaving.events(request_id))
+    await leaving.close()
+
+    async def ended() -> bool:
+        session = (await peer.call("session/get", {"session_id": session_id})).ok()["session"]
+        return session["last_turn"]["status"] == "completed"
+
+    async with asyncio.timeout(10):
+        while when == "ended" and not await ended():
+            await asyncio.sleep(0.02)
+    async with await Peer.connect(world.daemon.socket) as back:
+        await back.initialize()
+        again = {"session_id": session_id, "epoch": epoch, "cursor": had[-1]["cursor"]}
+        assert (await back.call("session/subscribe", again)).ok() == {"epoch": epoch, "cursor": had[-1]["cursor"]}
+        await back.until(lambda: [event["event"]["type"] for event in back.events(request_id)][-1:] == ["message.complete"])
+        events = [*had, *back.events(request_id)]
+    assert [event["cursor"] for event in events] == list(range(1, len(events) + 1))
+    text = "".join(event["event"].get("text", "") for event in events)
+    stored = await messages_of(peer, session_id)
+    assert [message["role"] for message in stored] == ["user", "assistant"]
+    assert stored[1]["content"] == events[-1]["event"]["final_content"] == [{"type": "text", "text": text}]
+
+
 async def test_three_clients_of_three_kinds_share_a_session(world: World) -> None:
     processes = [
         await asyncio.create_subprocess_exec(
