@@ -175,7 +175,7 @@ export async function checkViews(stage) {
   await checks.check(page, 'a reloaded window has its stream view back', async () => {
     await row('Weather of Oslo').click();
     await webview(page, 'body.stream .block.tool');
-    await page.reload();
+    await Promise.all([page.waitForEvent('load'), command(page, 'Developer: Reload Window')]);
     await page.locator(at.workbench).waitFor({ timeout: 60_000 });
     const view = await webview(page, 'body.stream .block.tool');
     await view.locator('.title', { hasText: 'Weather of Oslo' }).waitFor();
