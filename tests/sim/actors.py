@@ -198,6 +198,8 @@ async def _end(world: World, actors: list[Actor], histories: dict[str, list[dict
     if last is not None:
         await asyncio.wait((last,))
     held += _held(world)
+    if world.transport.open_connections:
+        held.append(f"{world.transport.open_connections} connections to providers")
     mine = {asyncio.current_task(), *(task for actor in actors for task in actor.pending)}
     held += sorted(f"task {task.get_coro()!r}" for task in asyncio.all_tasks() - mine if not task.done())
     await asyncio.sleep(0)

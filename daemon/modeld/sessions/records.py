@@ -89,6 +89,9 @@ _COLUMNS = (
 )
 _JOINED = f"SELECT {_COLUMNS} FROM sessions s LEFT JOIN turns t ON t.turn_id = s.last_turn_id"  # noqa: S608 - constants
 _HERE = "s.deleted_ms IS NULL"
+COUNT = "SELECT (SELECT count(*) FROM sessions) - (SELECT count(*) FROM sessions WHERE deleted_ms IS NOT NULL)"
+"""How many sessions there are; both from indices alone."""
+
 _INSERT_MESSAGE = (
     "INSERT INTO messages (session_id, position, message_id, turn_id, ir_version, adapter_version, as_sent, body)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"

@@ -86,7 +86,7 @@ class Sessions:
     def count(self) -> int:
         """How many are stored; where the store can't be read, how many were the last time."""
         try:
-            self._stored = int(self.store.read_now("SELECT COUNT(*) FROM sessions WHERE deleted_ms IS NULL")[0][0])
+            self._stored = int(self.store.read_now(records.COUNT)[0][0])
         except sqlite3.Error as error:
             _log.error("sessions can't be counted", reason=str(error))
         return self._stored

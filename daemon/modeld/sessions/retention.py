@@ -94,8 +94,8 @@ class Retention:
         bounds = self.bounds
         if bounds.sessions_days is bounds.sessions_count is bounds.sessions_mib is None:
             return 0
-        gone = 0
-        for one in beyond(await self._store.read(_kept), bounds, self._sessions.now_ms()):
+        gone, now_ms = 0, self._sessions.now_ms()
+        for one in await self._store.read(lambda connection: beyond(_kept(connection), bounds, now_ms)):
             if await self._store.read(_in_use(one.session_id)):
                 continue
             gone += await self._sessions.expire(one.session_id, one.updated_ms)
