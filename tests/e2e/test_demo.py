@@ -106,6 +106,19 @@ async def test_keys_that_are_there_are_named_and_never_shown_or_used(tmp_path):
     assert b"sk-canary" not in out + err
 
 
+async def test_a_reader_who_leaves_ends_it_quietly(tmp_path):
+    process = await start(tmp_path, "--plain", "--fast")
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        await process.stdout.readline()
+        process.stdout._transport.close()  # type: ignore[attr-defined] # as `head` does
+        assert process.stderr is not None
+        err = await process.stderr.read()
+        await process.wait()
+    assert err == b""
+    assert not left_behind(tmp_path)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 1)])
 async def test_an_interrupted_demo_cleans_up(tmp_path, number, code):
     process = await start(tmp_path, "--plain", "--fast")

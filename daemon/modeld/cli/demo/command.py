@@ -54,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
     with asyncio.Runner() as runner:
         try:
             failed = runner.run(_until_signalled(_demo(options)))
+        except BrokenPipeError:  # nobody reads any more (`modeld demo | head`)
+            raise
         except (DemoFailed, ModeldError, OSError) as error:
             say(f"modeld demo: {error}; `modeld doctor` looks for the cause", "red")
             return 1
