@@ -78,8 +78,9 @@ async def wires(figures: Figures, simulator: Simulator, rounds: int) -> None:
         daemon.stop()
     for wire, values in spent.items():
         figures.measured[f"wires/{wire}"] = statistics.median(values)
-        ratios = [mine / chat for mine, chat in zip(values, spent[WIRES[0]], strict=True)]
-        figures.ratios[f"wires/{wire}"] = statistics.median(ratios)
+        if wire != WIRES[0]:
+            ratios = [mine / chat for mine, chat in zip(values, spent[WIRES[0]], strict=True)]
+            figures.ratios[f"wires/{wire}"] = statistics.median(ratios)
 
 
 # ---- sessions
@@ -204,9 +205,15 @@ async def stored(figures: Figures, simulator: Simulator, _rounds: int) -> None:
                 for _ in range(0, count, at_once):
                     await _together(_session(client, model, 4) for _ in range(at_once))
 
+            async def use(count: int) -> None:
+                for _ in range(count):
+                    await client.call("turn/start", _turn(await _session(client, model, 4)))
+
             await make(500)  # what the first ones cost is the store's own, once
+            await use(100)
             before_kib = settled_kib(daemon)
-            await make(STORED)
+            await make(STORED - 1_000)
+            await use(1_000)
             figures.measured["stored/KiB per session"] = max(0.0, settled_kib(daemon) - before_kib) / STORED
             cursor: str | None = None
             for _ in range(STORED // 100):

@@ -57,7 +57,7 @@ def _encode(
     request = settle_thinking(request, model, notes)
     plan = plan_chat_thinking(request, model, notes)
     replay = Replay(model, notes, active=plan.active, off=plan.off)
-    history = encode_messages(request, quirks, notes, replay, None if _may_be_marked(request) else memory)
+    history = encode_messages(request, quirks, notes, replay, None if _may_be_marked(request, model) else memory)
     messages = [*history.system, *history.messages]
     if messages and messages[-1].role == "assistant":
         messages[-1] = _prefill(messages[-1], model)
@@ -84,9 +84,9 @@ def _encode(
     return filled(body, history.beginning), marked
 
 
-def _may_be_marked(request: CanonicalRequest) -> bool:
+def _may_be_marked(request: CanonicalRequest, model: ModelSpec) -> bool:
     """Whether messages of the history may get cache markers, which move on with every turn."""
-    return request.cache is not None and request.cache.mode == "explicit"
+    return request.cache is not None and request.cache.mode == "explicit" and takes_markers(request.cache, model)
 
 
 def _prefill(last: ChatMessage, model: ModelSpec) -> ChatMessage:
