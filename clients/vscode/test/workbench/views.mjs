@@ -21,11 +21,11 @@ export async function checkViews(stage) {
     await showView(page);
     const kept = await create('Plan the release', { model: 'sim:echo' });
     await other.request('turn/start', { session_id: kept, input: 'Which steps are left before the release?' });
-    slow = await create('Write the changelog', { model: 'sim:slow' });
+    slow = await create('Write the changelog', { model: 'sim:slower' });
     await row('Write the changelog').waitFor();
     assert.doesNotMatch(await row('Write the changelog').innerText(), /answering/);
     running = other.request('turn/start', { session_id: slow, input: 'Write it' }).catch((error) => error);
-    await row(/Write the changelog.*answering/s).waitFor({ timeout: 5_000 });
+    await row(/Write the changelog.*answering/s).waitFor({ timeout: 10_000 });
     assert.equal(await row('No session of this name').count(), 0);
   });
 

@@ -6,6 +6,7 @@ import { arrange, describeSession, titleOf, type Tree } from './present';
 
 const PAGE = 50;
 const POLL_MS = 1_500; // only while the view can be seen; the daemon tells of a session to its subscribers alone
+const POLL_SHARE = 10; // a list that takes long is asked for less often: no more than this part of the time goes to it
 
 export type Node = { session: Session } | 'more';
 
@@ -53,13 +54,14 @@ export class SessionTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
       this.readAgain = true;
       return;
     }
+    const began = Date.now();
     this.reading = this.read().finally(() => {
       this.reading = undefined;
       if (this.readAgain) {
         this.readAgain = false;
         this.refresh();
       } else {
-        this.timer = setTimeout(() => this.refresh(), POLL_MS);
+        this.timer = setTimeout(() => this.refresh(), Math.max(POLL_MS, (Date.now() - began) * POLL_SHARE));
       }
     });
   }
@@ -91,7 +93,7 @@ export class SessionTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
 
   private show(sessions: Session[], more: boolean): void {
     const minute = Math.floor(Date.now() / 60_000); // ages are shown in minutes
-    const signature = JSON.stringify([minute, more, sessions]);
+    const signature = JSON.stringify([minute, more, sessions.map(drawnOf)]);
     if (signature === this.signature) return;
     this.signature = signature;
     this.sessions = sessions;
@@ -143,6 +145,12 @@ export class SessionTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
     clearTimeout(this.timer);
     for (const disposable of this.disposables) disposable.dispose();
   }
+}
+
+/** What of a session is drawn, or decides what is. */
+function drawnOf(session: Session): unknown[] {
+  const { session_id, parent_id, model, updated_at, running_turn_id, message_count, last_turn } = session;
+  return [session_id, parent_id, titleOf(session), model, updated_at, running_turn_id, message_count, last_turn?.status];
 }
 
 function iconOf(session: Session): string {
