@@ -54,6 +54,7 @@ async def test_nothing_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             with blockbuster_ctx(scanned_modules=["modeld"]) as buster:
                 for function in ("io.BufferedReader.read", "os.stat"):  # /proc is memory, and so is what the cache has of it
                     buster.functions[function].can_block_in("modeld/app.py", "_rss_bytes")
+                buster.functions["os.stat"].can_block_in("modeld/ledger/store.py", "_size_bytes")
                 for function in ("Connection.execute", "Cursor.fetchall"):  # a commit or a read by key: no waiting for the disk
                     buster.functions[f"sqlite3.{function}"].can_block_in("modeld/ledger/store.py", {"_run", "read_now"})
                 for function in ("os.write", "os.read", "os.scandir"):  # the journal: small files that the cache has
