@@ -149,10 +149,14 @@ function apply(operation: Operation): void {
 
 const atEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
 
-window.addEventListener('message', (received: MessageEvent<ToWebview | { type: 'session'; sessionId: string }>) => {
+window.addEventListener('message', (received: MessageEvent<ToWebview>) => {
   const message = received.data;
   if (message.type === 'session') {
     vscode.setState({ sessionId: message.sessionId }); // a restored window opens the same session
+    return;
+  }
+  if (message.type === 'restore') {
+    if (!input.value) input.value = message.text;
     return;
   }
   if (message.type === 'head') {

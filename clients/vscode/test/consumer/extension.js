@@ -46,7 +46,7 @@ exports.activate = (context) => {
       const result = await ask('sim:slow', 'a long answer', { onPart: (parts) => parts === 3 && source.cancel(), token: source.token });
       return { ...result, cancelled: source.token.isCancellationRequested };
     }),
-    on('failing', () => ask('sim:denied', 'anything')),
+    on('failing', () => ask('refusing:denied', 'anything')),
     on('leak', () => fetch('http://leak.example.invalid/').then(() => ({ reached: true }))),
     vscode.lm.registerTool('consumer_weather', {
       invoke: (options) => {

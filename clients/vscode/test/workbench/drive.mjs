@@ -31,8 +31,13 @@ export async function openFile(page, name) {
   await page.locator(at.tab(path.basename(name))).first().waitFor();
 }
 
-export async function pick(page, text) {
+/** Picks what has `text`; `filter` types it first, where the list may be longer than what is drawn. */
+export async function pick(page, text, { filter = false } = {}) {
   const row = page.locator(at.quickRow, { hasText: text }).first();
+  if (filter) {
+    await page.locator(at.quickRow).first().waitFor({ state: 'visible' });
+    await page.locator(at.quickInput).first().fill(text);
+  }
   await row.waitFor({ state: 'visible' });
   await row.click();
 }
@@ -58,16 +63,27 @@ export async function showView(page, title = 'modeld') {
   if ((await icon.getAttribute('aria-expanded')) !== 'true' && (await page.locator(at.treeRow).count()) === 0) await icon.click();
 }
 
-/** The answers in the built-in chat, once one of them reads as wanted. */
+/**
+ * The answer in the built-in chat that reads as wanted. While the chat sets itself up for the first time it may answer
+ * "Please try again." without having asked any model: then it is asked again, as a person would do.
+ */
 export async function askChat(page, text, wanted, timeout_ms = 25_000) {
   const input = page.locator(at.chatInput).first();
-  await input.click();
-  await page.keyboard.press('Control+a');
-  await page.keyboard.press('Delete');
-  await page.keyboard.type(text, { delay: 15 });
-  await wait(400); // the suggestions for @ and / settle; Enter would choose one of them
-  await page.keyboard.press('Enter');
-  return until(async () => (await page.locator(at.chatResponse).allInnerTexts()).find((answer) => wanted.test(answer)), `a chat answer like ${wanted}`, timeout_ms);
+  for (let refused = 0; ; refused += 1) {
+    await input.click();
+    await page.keyboard.press('Control+a');
+    await page.keyboard.press('Delete');
+    await page.keyboard.type(text, { delay: 15 });
+    await wait(400); // the suggestions for @ and / settle; Enter would choose one of them
+    await page.keyboard.press('Enter');
+    const answer = await until(async () => {
+      const answers = await page.locator(at.chatResponse).allInnerTexts();
+      const right = answers.find((one) => wanted.test(one));
+      return right ?? (answers.filter((one) => /Please try again\.\s*$/.test(one)).length > refused && 'refused');
+    }, `a chat answer like ${wanted}`, timeout_ms);
+    if (answer !== 'refused') return answer;
+    if (refused >= 2) throw new Error('the chat asked to try again three times');
+  }
 }
 
 export const notifications = (page) => page.locator(at.notification).allInnerTexts();

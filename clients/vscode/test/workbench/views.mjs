@@ -103,13 +103,15 @@ export async function checkViews(stage) {
     await view.locator('.message.assistant', { hasText: 'Draft the announcement' }).waitFor();
     await command(page, 'modeld: Switch Model of Session');
     await pick(page, 'Draft the announcement');
-    await pick(page, 'sim:denied');
+    await page.locator(at.quickTitle, { hasText: 'Draft the announcement is on' }).waitFor();
+    await pick(page, 'refusing:denied', { filter: true });
     await page.locator(at.dialog).getByRole('button', { name: 'Switch', exact: true }).click();
-    await view.locator('.model', { hasText: 'sim:denied' }).waitFor();
+    await view.locator('.model', { hasText: 'refusing:denied' }).waitFor();
     await view.locator('textarea').fill('Once more');
     await view.locator('button.send').click();
     await view.locator('.status', { hasText: /key/i }).waitFor();
     await view.locator('button.send:enabled').waitFor();
+    assert.equal(await view.locator('textarea').inputValue(), 'Once more', 'what was not answered can be sent again');
   });
 
   await checks.check(page, 'a session is forked at a message', async () => {
@@ -127,7 +129,7 @@ export async function checkViews(stage) {
   await checks.check(page, 'a model switch shows its price before it is made', async () => {
     const view = await webview(page, 'body.stream .log');
     await view.locator('button.switchModel').click();
-    await pick(page, 'other:echo');
+    await pick(page, 'other:echo', { filter: true });
     const dialog = page.locator(at.dialog);
     await dialog.waitFor();
     assert.match(await dialog.innerText(), /sim:echo → other:echo[^]*kept as they are[^]*tokens/);

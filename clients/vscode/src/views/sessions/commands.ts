@@ -100,7 +100,10 @@ class SessionCommands {
     const { models } = await this.connection.request('model/list', {});
     const items = models
       .filter((model) => model.id !== session.model)
-      .map((model) => ({ label: model.id, description: (model.aliases ?? []).join(', '), detail: model.availability === 'available' ? '' : model.availability }));
+      .map(({ id, aliases, availability }) => ({
+        label: id,
+        description: [...(aliases ?? []), ...(availability === 'unavailable' || availability === 'degraded' ? [availability] : [])].join(', '),
+      }));
     const title = `${titleOf(session)} is on ${session.model ?? 'the default model'}`;
     const picked = await vscode.window.showQuickPick(items, { title, placeHolder: 'Switch to which model?', matchOnDescription: true });
     if (!picked) return;

@@ -30,7 +30,9 @@ export type Operation =
 export type ToWebview =
   | { type: 'snapshot'; head: Head; messages: MessageView[]; earlier: number; live: MessageView | null }
   | { type: 'operations'; operations: Operation[] }
-  | { type: 'head'; head: Head };
+  | { type: 'head'; head: Head }
+  | { type: 'session'; sessionId: string }
+  | { type: 'restore'; text: string };
 
 export type FromWebview =
   | { type: 'ready' }

@@ -182,7 +182,7 @@ class StreamPanel implements FollowerSink {
       case 'ready':
         this.listening = true;
         this.unpaintedSince = 0;
-        void this.panel.webview.postMessage({ type: 'session', sessionId: this.sessionId });
+        this.post({ type: 'session', sessionId: this.sessionId });
         this.post({ type: 'head', head: this.head() });
         this.sendSnapshot();
         return;
@@ -216,6 +216,7 @@ class StreamPanel implements FollowerSink {
       if (error instanceof RequestFailed && error.cancelled) return;
       this.problem = words(error);
       this.say(this.problem);
+      this.post({ type: 'restore', text }); // a turn that failed is not kept: its message can be sent again
     }
   }
 }
