@@ -389,10 +389,14 @@ export interface FileDeleteParams {
   file_id: string;
 }
 
-/** A file that the provider has. */
+/**
+ * A file that a provider has, and no other. `provider` is the name of the one that keeps it, as `file/upload` gave it; where
+ * it is left out the daemon goes by the ids that it has seen. Never sent on.
+ */
 export interface FileIdSource {
   kind: "file_id";
   file_id: string;
+  provider?: string | null;
 }
 
 /** Whose files. */

@@ -44,6 +44,7 @@ MAX_JSON_DEPTH = 128
 MAX_JSON_CONTAINERS = 500_000  # objects and arrays of one value; an answer with 20 log probabilities a token has 200,000
 POOL_IDLE_S = 60.0  # providers close idle connections after 60 to 120 s
 POOL_IDLE_PER_ORIGIN = 512  # as many streams as one machine runs at once; a new TLS connection costs milliseconds
+MAX_FILES_SEEN = 10_000  # ids of files at providers, so that none is sent to another one; 1 MB
 MAX_PROVIDER_MESSAGE_CHARS = 2_000  # of a provider's error text that goes on to clients
 
 # ---- retries

@@ -45,6 +45,7 @@ from .providers.endpoint import endpoint_of
 from .providers.estimate import estimate_input_tokens
 from .providers.extras import ProviderExtras
 from .providers.failure import ProviderFailure
+from .providers.file_owners import Owners, SeenFiles
 from .providers.key_queue import KeyQueues
 from .providers.link import Link
 from .providers.spec import ModelSpec
@@ -55,7 +56,7 @@ from .routing.availability import Availability
 from .routing.capabilities import check, validate_history
 from .routing.fallbacks import fallbacks_of
 from .routing.initiators import admit
-from .routing.registry import Registry, build_registry, capabilities_of, facts_at
+from .routing.registry import Registry, account_of, build_registry, capabilities_of, facts_at
 from .routing.resolve import resolve
 from .upstream.contract import Transport
 
@@ -108,6 +109,7 @@ class Runtime:
         self.calls_waiting = 0
         self.on_availability: Callable[[AvailabilityChanged], None] = lambda _change: None
         self._transport = transport or _direct_transport()
+        self.files = SeenFiles()
         self._availability = Availability(clock.monotonic)
         self._key_queues = KeyQueues(clock)
         self._keys = KeyRing(KeySources(config_file, clock=clock), self.redactor, environment)
@@ -117,7 +119,11 @@ class Runtime:
 
     def apply(self, config: Config, version: int) -> Snapshot:
         """Make `config` what new calls see; running calls keep what they began with."""
+        before = self.snapshot.config.adapters
         self.snapshot = self._build(config, version, self.snapshot.adapters)
+        for name, adapter in before.items():
+            if name not in config.adapters or account_of(config.adapters[name]) != account_of(adapter):
+                self.files.forget(name)
         self._availability.forget(config.adapters.keys())
         self._key_queues.keep(config.adapters.keys())
         return self.snapshot
@@ -179,23 +185,26 @@ class Runtime:
         session_id: str | None = None,
         turn_id: str | None = None,
         memories: Memories | None = None,
+        files: Owners | None = None,
     ) -> Call:
         """Resolve and check a request; the ids say whose call it is. `memories` are those of a conversation whose calls and
-        results pair, and most of whose messages were checked before. Raises ProviderFailure before anything is sent."""
+        results pair, and most of whose messages were checked before; `files` says whose the files are that it names, in place of
+        what was seen here. Raises ProviderFailure before anything is sent."""
         snapshot = self.snapshot
         if isinstance(request.messages, str):
             request.messages = [Message("user", request.messages)]
         request_id = request.request_id or self.clock.new_id("req")
         spec: ModelSpec | None = None
+        files = self.files.owners if files is None else files
         try:
             if request.initiator is not None:
                 client_id = admit(snapshot.config.clients, client_id, request.initiator)
             spec = resolve(snapshot.registry, request.model, request.provider)
             if memories is None:
                 validate_history(request)
-                check(request, spec, stream=stream)
+                check(request, spec, stream=stream, files=files)
             else:
-                _check_new(request, spec, memories.of(spec), stream=stream)
+                _check_new(request, spec, memories.of(spec), files, stream=stream)
         except ProviderFailure as failure:
             failure.request_id = request_id
             failure.model = failure.model or request.model
@@ -213,6 +222,7 @@ class Runtime:
             session_id=session_id,
             turn_id=turn_id,
             memories=memories,
+            files=files,
         )
 
     def encoding_warnings(self, request: CanonicalRequest, spec: ModelSpec) -> list[Warning]:
@@ -233,7 +243,9 @@ class Runtime:
         from .standing_in import run_with_fallbacks
 
         stream = call.consumer is not None
-        fallbacks = fallbacks_of(self.snapshot.registry, call.spec, call.request, stream=stream)
+        fallbacks = fallbacks_of(
+            self.snapshot.registry, call.spec, call.request, stream=stream, files=call.files, project=call.project
+        )
         return await run_with_fallbacks(call, fallbacks, lambda spec: not call.env and self._is_down(spec), self._run)
 
     def _is_down(self, spec: ModelSpec) -> bool:
@@ -399,11 +411,17 @@ class Runtime:
         data = decode_base64(params.data)
         if data is None:
             raise ProviderFailure("invalid_request", "data is no base64; encode the file's bytes")
-        return await extras.upload(FileContent(params.filename, data, media_type_of(params.media_type, params.data)), env or {})
+        content = FileContent(params.filename, data, media_type_of(params.media_type, params.data))
+        kept = await extras.upload(content, env or {})
+        self.files.note(kept.file_id, params.provider)
+        return kept
 
     async def list_files(self, provider: str, env: Env | None = None) -> list[ProviderFile]:
         """The files that a provider keeps."""
-        return await self._extras(provider).list_files(env or {})
+        found = await self._extras(provider).list_files(env or {})
+        for file in found:
+            self.files.note(file.file_id, provider)
+        return found
 
     async def delete_file(self, provider: str, file_id: str, env: Env | None = None) -> None:
         """Have a provider forget a file."""
@@ -445,9 +463,9 @@ def _whole(option: object) -> int | None:
     return option if type(option) is int and option > 0 else None
 
 
-def _check_new(request: CanonicalRequest, spec: ModelSpec, memory: Memory, *, stream: bool) -> None:
+def _check_new(request: CanonicalRequest, spec: ModelSpec, memory: Memory, files: Owners, *, stream: bool) -> None:
     assert not isinstance(request.messages, str)
-    check(request, spec, stream=stream, checked=memory.checked(request.messages))
+    check(request, spec, stream=stream, checked=memory.checked(request.messages), files=files)
     memory.note_checked(request.messages)
 
 

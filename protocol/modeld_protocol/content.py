@@ -71,10 +71,12 @@ class UrlSource(msgspec.Struct, tag_field="kind", tag="url"):
     url: str
 
 
-class FileIdSource(msgspec.Struct, tag_field="kind", tag="file_id"):
-    """A file that the provider has."""
+class FileIdSource(msgspec.Struct, tag_field="kind", tag="file_id", omit_defaults=True):
+    """A file that a provider has, and no other. `provider` is the name of the one that keeps it, as `file/upload` gave it; where
+    it is left out the daemon goes by the ids that it has seen. Never sent on."""
 
     file_id: str
+    provider: str | None = None
 
 
 Source = Base64Source | UrlSource | FileIdSource

@@ -13,6 +13,7 @@ from modeld_protocol.usage import Warning
 
 from .assembler import Assembler
 from .estimate import Tally
+from .file_owners import NOBODY, Owners
 from .spec import ModelSpec
 from .wire.memory import Memories
 
@@ -45,7 +46,7 @@ class Call(msgspec.Struct):
     whoever has something to do before the client hears it. `client_id`, `session_id` and `turn_id` say whose call it is;
     its tool calls get no id of `taken_tool_ids`. `assembler` is that of the attempt that runs, or was the last. `project` gives
     the messages as another model is to see them, and what has to be said about that; None where they are the same for all.
-    `memories` are those of the conversation that the call goes on with."""
+    `memories` are those of the conversation that the call goes on with. `files` says whose the files are that it may name."""
 
     request: CanonicalRequest
     spec: ModelSpec
@@ -65,6 +66,7 @@ class Call(msgspec.Struct):
     assembler: Assembler | None = None
     project: Callable[[ModelSpec], tuple[list[Message], list[Warning]]] | None = None
     memories: Memories | None = None
+    files: Owners = NOBODY
 
     @property
     def tally(self) -> Tally | None:

@@ -156,3 +156,5 @@ class ModelSpec(msgspec.Struct, frozen=True):
     tier: str | None = None
     can_delegate: bool = False
     fallbacks: tuple[str, ...] = ()
+    files_with: tuple[str, ...] = ()
+    """Further adapters with the same address and key: a file that one of them has, all have."""

@@ -25,6 +25,7 @@ from modeld_protocol.content import (
 from modeld_protocol.request import CanonicalRequest, Thinking, ToolChoice
 
 from ..providers.failure import ProviderFailure
+from ..providers.file_owners import NOBODY, Owners, owner_elsewhere
 from ..providers.spec import ModelSpec
 from ..providers.tool_ids import PREFIX
 from ..providers.wire.media import parse_data_url, plain_media_type
@@ -37,10 +38,10 @@ _MEDIA: dict[type, tuple[str, str, str]] = {
 _TOOL_BLOCKS = (ToolUseBlock, ToolResultBlock)
 
 
-def check(request: CanonicalRequest, spec: ModelSpec, *, stream: bool = False, checked: int = 0) -> None:
+def check(request: CanonicalRequest, spec: ModelSpec, *, stream: bool = False, checked: int = 0, files: Owners = NOBODY) -> None:
     """Raises ProviderFailure: `invalid_request` where the request contradicts itself, `capability_mismatch` where the model
     lacks what it asks for; the message names the capability, the model and what to do. So many first messages were `checked`
-    for this model before."""
+    for this model before; `files` says whose the files are that it may name."""
     if request.tools:
         _check_tools(spec)
     if request.tool_choice is not None:
@@ -57,7 +58,7 @@ def check(request: CanonicalRequest, spec: ModelSpec, *, stream: bool = False, c
     if not spec.capabilities.system_prompt and _has_system(request):
         _mismatch(spec, "system_prompt", "it takes no system prompt; put the instructions into the first user message")
     if not isinstance(messages, str):
-        _check_content(messages, spec, checked)
+        _check_content(messages, spec, checked, files)
 
 
 _HELD_BY_PROVIDER = ("previous_response_id", "conversation")  # options that say where the earlier history is
@@ -158,7 +159,7 @@ def _kinds(messages: Sequence[Message]) -> set[type]:
     return {block.__class__ for message in messages if message.content.__class__ is not str for block in message.content}
 
 
-def _check_content(messages: Sequence[Message], spec: ModelSpec, checked: int) -> None:
+def _check_content(messages: Sequence[Message], spec: ModelSpec, checked: int, files: Owners) -> None:
     kinds = _kinds(messages[checked:] if checked else messages)
     if kinds <= {TextBlock}:
         return
@@ -169,22 +170,22 @@ def _check_content(messages: Sequence[Message], spec: ModelSpec, checked: int) -
     for number, index, block in _blocks_but_text(messages, checked):
         if type(block) is ToolResultBlock:
             if not isinstance(block.content, str):
-                _check_result(_path(number, index), block.content, spec)
+                _check_result(_path(number, index), block.content, spec, files)
         elif type(block) in _MEDIA:
-            _check_media(_path(number, index), block, spec)
+            _check_media(_path(number, index), block, spec, files)
 
 
-def _check_result(path: str, content: Sequence[ResultBlock], spec: ModelSpec) -> None:
+def _check_result(path: str, content: Sequence[ResultBlock], spec: ModelSpec, files: Owners) -> None:
     for number, block in enumerate(content):
         if type(block) not in _MEDIA:
             continue
         if not spec.capabilities.tool_result_media:
             what = _MEDIA[type(block)][2]
             _mismatch(spec, "tool_result_media", f"{path} holds {what}, and its tool results are text; describe it in words")
-        _check_media(f"{path}.content[{number}]", block, spec)
+        _check_media(f"{path}.content[{number}]", block, spec, files)
 
 
-def _check_media(path: str, block: Block | ResultBlock, spec: ModelSpec) -> None:
+def _check_media(path: str, block: Block | ResultBlock, spec: ModelSpec, files: Owners) -> None:
     assert isinstance(block, ImageBlock | AudioBlock | FileBlock)
     able = spec.capabilities
     capability, medium, what = _MEDIA[type(block)]
@@ -193,6 +194,11 @@ def _check_media(path: str, block: Block | ResultBlock, spec: ModelSpec) -> None
     given, media_type = _given(block.source, block.media_type)
     if given == "file_id" and not able.file_ids:
         _mismatch(spec, "file_ids", f"{path} names an uploaded file, which it can't read; send the content as base64")
+    if isinstance(block.source, FileIdSource) and (owner := owner_elsewhere(block.source, files, spec)) is not None:
+        told = f"{path} names a file that {owner[:100]} keeps, and no other provider can read it"
+        _mismatch(
+            spec, "file_ids", f"{told}; give the file to {spec.provider} too with file/upload, or send its content as base64"
+        )
     sources: list[str] = getattr(able, f"{medium}_sources")
     if sources and given not in sources:
         _mismatch(spec, f"{medium}_sources", f"{path} is given as {given}; it takes {what} as {_either(sources)}")

@@ -51,7 +51,11 @@ def build_registry(config: Config) -> Registry:
     capabilities or limits that are none, a region that there isn't, or a model without its adapter."""
     for adapter in config.adapters.values():
         _check_region(adapter)
+    sharing = _sharing_files(config)
     specs = _configured(config) if config.models_given else _offered(config)
+    specs = [
+        msgspec.structs.replace(spec, files_with=sharing[spec.provider]) if sharing[spec.provider] else spec for spec in specs
+    ]
     table = {spec.id: spec for spec in specs}
     aliases = _ids_by_name((alias, spec.id) for spec in specs for alias in spec.aliases)
     names = {provider: _ids_by_name(_names_at(specs, provider)) for provider in config.adapters}
@@ -208,6 +212,22 @@ def _with_prices(known: Pricing | None, given: Pricing | None) -> Pricing | None
         for name in ("input", "output", "cache_read", "cache_write", "cache_write_1h")
     }
     return msgspec.structs.replace(given, version=version, **parts)
+
+
+def account_of(adapter: AdapterConfig) -> tuple[Any, ...]:
+    """Where an adapter's files are: its address and where its key comes from. Raises ValueError as `build_registry`."""
+    address = base_url_of(row_of(adapter.type), adapter.base_url, adapter.options)
+    keys = (adapter.api_key, adapter.api_key_env, adapter.api_key_command, adapter.api_key_keyring)
+    return ((address or adapter.name).rstrip("/"), *keys)
+
+
+def _sharing_files(config: Config) -> dict[str, tuple[str, ...]]:
+    """For each adapter the others of the same account."""
+    names: dict[tuple[Any, ...], list[str]] = {}
+    accounts = {name: account_of(adapter) for name, adapter in config.adapters.items()}
+    for name, account in accounts.items():
+        names.setdefault(account, []).append(name)
+    return {name: tuple(other for other in names[account] if other != name) for name, account in accounts.items()}
 
 
 # ---- names

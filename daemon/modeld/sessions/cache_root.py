@@ -12,6 +12,7 @@ import msgspec
 from modeld_protocol.content import Message
 
 from ..providers.cache_care import Sent
+from ..providers.file_owners import NOBODY, Owners
 from ..providers.spec import ModelSpec
 from .reasoning import project
 
@@ -104,12 +105,16 @@ def forked(root: CacheRoot | None, count: int) -> CacheRoot | None:
     return msgspec.structs.replace(root, marks=marks) if marks else None
 
 
-def restored(root: CacheRoot, history: list[Message], spec: ModelSpec | None, now_ms: int, now_s: float) -> Sent:
-    """The request as it was sent, for a comparison. `spec` is that of its model, None where it is no longer configured."""
+def restored(
+    root: CacheRoot, history: list[Message], spec: ModelSpec | None, now_ms: int, now_s: float, files: Owners = NOBODY
+) -> Sent:
+    """The request as it was sent, for a comparison. `spec` is that of its model, None where it is no longer configured; `files`
+    says whose the files are that it names."""
     mark = root.marks[-1]
     messages: list[Message] = []
     if spec is not None:
-        messages = project(history[: mark.count], spec, as_text=root.as_text, refused_before=root.refused_before).messages
+        sent = history[: mark.count]
+        messages = project(sent, spec, as_text=root.as_text, refused_before=root.refused_before, files=files).messages
     return Sent(
         root.model,
         Known(root.parameters),

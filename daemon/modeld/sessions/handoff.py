@@ -14,7 +14,7 @@ from modeld_protocol.usage import Usage, Warning
 from ..ledger.pricing import cost_of
 from ..providers.estimate import Tally, estimate_input_tokens
 from ..providers.spec import ModelSpec
-from .reasoning import made_by
+from .history import made_by
 
 DROPPED = "content_dropped"
 DEGRADED = "content_projected"

@@ -107,6 +107,13 @@ class Pairing:
         return [call for _, call in self._still_pending(addition)]
 
 
+def made_by(message: Message) -> tuple[str | None, str | None]:
+    """The adapter and the model that made an answer, as the session noted them; None for one that a client brought."""
+    metadata = message.metadata or {}
+    provider, model = metadata.get("provider"), metadata.get("model")
+    return (provider if isinstance(provider, str) else None), (model if isinstance(model, str) else None)
+
+
 def problems_of(messages: Sequence[Message]) -> list[SessionProblem]:
     """Everything that is wrong with a whole history; calls that still wait for results are no problem."""
     return Pairing().weigh(messages).problems

@@ -12,13 +12,15 @@ from modeld_protocol.session import RunningTurn, Session, SessionSnapshot, TurnS
 from ..providers.assembler import Assembler
 from ..providers.cache_care import Sent
 from ..providers.estimate import Tally
+from ..providers.file_owners import Owners
 from ..providers.spec import ModelSpec
 from ..providers.wire.memory import MAX_MODELS, Memories
 from .as_sent import as_they_came
 from .cache_root import Digests
 from .fanout import Journal
-from .history import Addition, Pairing
-from .reasoning import Projection, Projector, holds_state, made_by
+from .files import SessionFiles
+from .history import Addition, Pairing, made_by
+from .reasoning import Projection, Projector, holds_state
 from .records import Loaded, SessionRow, Settings, State, describe
 
 
@@ -76,7 +78,8 @@ class LiveSession:
         self.digests: Digests | None = None
         self.memories = Memories()
         self.tally = Tally()
-        self._projectors: dict[str, Projector] = {}
+        self._projectors: dict[str, tuple[int, Projector]] = {}
+        self.files = SessionFiles(row.state.files)
         self._note_models(messages)
 
     @property
@@ -106,7 +109,17 @@ class LiveSession:
         self.updated_ms = now_ms
         self._note_models(messages)
 
+    def note_files(self, messages: Sequence[Message], seen: Owners) -> bool:
+        """Note whose the files are that new messages name, as far as it was `seen`; whether there is anything to write."""
+        news = self.files.news(messages, seen)
+        for file_id, owners in news.items():
+            self.files.note(file_id, *owners)
+        if news:
+            self.state.files = {**self.state.files, **news}
+        return bool(news)
+
     def _note_models(self, messages: Sequence[Message]) -> None:
+        self.files.learn(messages)
         for message in messages:
             if holds_state(message):
                 self.answered_by.add(made_by(message))
@@ -118,13 +131,14 @@ class LiveSession:
     def projected(
         self, spec: ModelSpec, more: Sequence[Message] = (), *, as_text: bool = False, refused_before: int = 0
     ) -> Projection:
-        """The history with `more` behind it as a model is to see it; as it is, where nobody else's state is in it."""
-        if not refused_before and self.answered_by <= {(spec.provider, spec.id)}:
+        """The history with `more` behind it as a model is to see it; as it is, where nobody else's state or file is in it."""
+        files = self.files
+        if not refused_before and self.answered_by <= {(spec.provider, spec.id)} and not files.any_elsewhere(spec):
             return Projection([*self.messages, *more], [])
-        projector = self._projectors.pop(spec.id, None)
-        if projector is None or projector.conditions != (spec, as_text, refused_before):
-            projector = Projector(spec, as_text=as_text, refused_before=refused_before)
-        self._projectors[spec.id] = projector
+        version, projector = self._projectors.pop(spec.id, (0, None))
+        if projector is None or (version, *projector.conditions) != (files.version, spec, as_text, refused_before):
+            projector = Projector(spec, as_text=as_text, refused_before=refused_before, files=files.owners)
+        self._projectors[spec.id] = (files.version, projector)
         if len(self._projectors) > MAX_MODELS:
             del self._projectors[next(iter(self._projectors))]
         return projector.project(self.messages, more)

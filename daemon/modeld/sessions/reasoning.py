@@ -1,4 +1,5 @@
-"""Reasoning in a session: kept in the stored history as it came, shown to the model that made it, kept from the others. Pure.
+"""Reasoning in a session: kept in the stored history as it came, shown to the model that made it, kept from the others; and
+files, which only the provider that keeps them can read. Pure.
 
 Nothing is ever taken out of the stored messages, so what is parked while another model answers goes back byte for byte. What
 changes is the copy that a request carries. The wires leave out what is another provider's; here is what they can't know: the
@@ -14,7 +15,10 @@ import msgspec
 from modeld_protocol.content import Block, Message, RedactedThinkingBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from modeld_protocol.usage import Warning
 
+from ..providers.file_owners import NOBODY, Owners
 from ..providers.spec import ModelSpec
+from .files import project_files
+from .history import made_by
 
 
 class Projection(NamedTuple):
@@ -29,18 +33,13 @@ class _Count:
         self.elsewhere = 0
         self.as_text = 0
         self.refused = 0
+        self.files = 0
 
     def copy(self) -> "_Count":
         copied = _Count()
-        copied.elsewhere, copied.as_text, copied.refused = self.elsewhere, self.as_text, self.refused
+        copied.elsewhere, copied.as_text = self.elsewhere, self.as_text
+        copied.refused, copied.files = self.refused, self.files
         return copied
-
-
-def made_by(message: Message) -> tuple[str | None, str | None]:
-    """The adapter and the model that made an answer, as the session noted them; None for one that a client brought."""
-    metadata = message.metadata or {}
-    provider, model = metadata.get("provider"), metadata.get("model")
-    return (provider if isinstance(provider, str) else None), (model if isinstance(model, str) else None)
 
 
 def holds_state(message: Message) -> bool:
@@ -51,22 +50,33 @@ def holds_state(message: Message) -> bool:
 
 
 class Projector:
-    """The history of one session as one model is to see it: made once, then brought up to date with what is new."""
+    """The history of one session as one model is to see it: made once, then brought up to date with what is new. `files` says
+    whose the files are that it names."""
 
-    def __init__(self, spec: ModelSpec, *, as_text: bool = False, refused_before: int = 0) -> None:
+    def __init__(self, spec: ModelSpec, *, as_text: bool = False, refused_before: int = 0, files: Owners = NOBODY) -> None:
         self.conditions = (spec, as_text, refused_before)
         self._as_text = as_text and spec.quirks.reasoning_history != "text"  # that wire quotes all reasoning by itself
+        self._files = files
         self._sent: list[Message] = []
         self._count = _Count()
 
     def project(self, history: Sequence[Message], more: Sequence[Message] = ()) -> Projection:
-        """`history`, which is longer each time at most, with `more` behind it, which need not come again."""
+        """`history`, which is longer each time at most, with `more` behind it, which need not come again. A file that `more`
+        names stays, whoever has it: that is for a check to refuse."""
         known = len(self._sent)
-        self._sent += self._projected(history[known:], known, self._count)
+        self._sent += self._projected(self._without_files(history[known:]), known, self._count)
         if not more:
             return Projection(list(self._sent), _warnings(self._count))
         count = self._count.copy()
         return Projection([*self._sent, *self._projected(more, len(self._sent), count)], _warnings(count))
+
+    def _without_files(self, messages: Sequence[Message]) -> list[Message]:
+        """Without those of other providers."""
+        if not self._files:
+            return list(messages)
+        found = [project_files(message, self._files, self.conditions[0]) for message in messages]
+        self._count.files += sum(count for _, count in found)
+        return [message for message, _ in found]
 
     def _projected(self, messages: Sequence[Message], number: int, count: "_Count") -> Iterator[Message]:
         spec, _, refused_before = self.conditions
@@ -74,10 +84,13 @@ class Projector:
             yield _project_message(message, spec, count, refused=at < refused_before, as_text=self._as_text)
 
 
-def project(messages: list[Message], spec: ModelSpec, *, as_text: bool = False, refused_before: int = 0) -> Projection:
+def project(
+    messages: list[Message], spec: ModelSpec, *, as_text: bool = False, refused_before: int = 0, files: Owners = NOBODY
+) -> Projection:
     """The history as `spec` is to see it. `as_text`: what other models thought goes along in tags. `refused_before`: in so many
-    first messages the provider has refused the signatures of its own reasoning, so that they are left out."""
-    return Projector(spec, as_text=as_text, refused_before=refused_before).project(messages)
+    first messages the provider has refused the signatures of its own reasoning, so that they are left out. `files` says whose
+    the files are that it names."""
+    return Projector(spec, as_text=as_text, refused_before=refused_before, files=files).project(messages)
 
 
 def _project_message(message: Message, spec: ModelSpec, count: _Count, *, refused: bool, as_text: bool) -> Message:
@@ -148,4 +161,7 @@ def _warnings(count: _Count) -> list[Warning]:
     if count.refused:
         told = "the provider refused its reasoning of earlier turns; it is left out from now on"
         found.append(Warning("content_dropped", told, "messages", {"count": count.refused}))
+    if count.files:
+        told = "another provider keeps these files, so that a note stands for each; give them to this one too with file/upload"
+        found.append(Warning("content_dropped", told, "messages", {"count": count.files}))
     return found

@@ -42,10 +42,11 @@ class Settings(msgspec.Struct, omit_defaults=True):
 
 class State(msgspec.Struct, omit_defaults=True):
     """What the daemon notes: in how many first messages an adapter's provider has refused its own reasoning, and what is in a
-    provider's cache."""
+    provider's cache; and who was known to keep the files that messages name when they came."""
 
     refused_before: dict[str, int] = {}
     root: CacheRoot | None = None
+    files: dict[str, tuple[str, ...]] = {}
 
 
 class SessionRow(NamedTuple):

@@ -35,6 +35,7 @@ from . import records
 from .as_sent import NOTHING, AsSent, by_id
 from .cache_root import forked
 from .fanout import Connection, Journal
+from .files import SessionFiles
 from .forks import count_until, fork_points
 from .history import problems_of, with_ids
 from .live import LiveSession, Waiting
@@ -312,6 +313,8 @@ class Sessions:
             kept = by_id(messages, as_sent)
             statements = records.insert_messages(live.session_id, len(live.messages), messages, as_sent=kept)
             size_bytes = records.size_of(statements)
+            if live.note_files(messages, self.runtime.files.owners):
+                statements.append(records.note_state(live.session_id, live.state))
             live.extend(messages, addition, size_bytes, self.now_ms(), kept)
             grown = records.grown(live.session_id, live.updated_ms, len(live.messages), size_bytes)
             await self.commit(live, [*statements, grown])
@@ -331,7 +334,7 @@ class Sessions:
             )
         settings = msgspec.structs.replace(live.settings, parent_id=live.session_id)
         refused = {provider: min(before, count) for provider, before in live.state.refused_before.items()}
-        state = State(refused, forked(live.state.root, count))
+        state = State(refused, forked(live.state.root, count), dict(live.files.owners))
         return await self._insert(settings, state, live.messages[:count], copied_from=live.session_id)
 
     async def fork_points(self, session_id: str) -> ForkPoints:
@@ -341,7 +344,10 @@ class Sessions:
     async def export(self, session_id: str) -> SessionExport:
         """The session as one object."""
         live = await self.open(session_id)
-        return SessionExport(IR_VERSION, live.describe(), live.history(), {"refused_before": live.state.refused_before})
+        state: dict[str, object] = {"refused_before": live.state.refused_before}
+        if live.state.files:
+            state["files"] = live.state.files
+        return SessionExport(IR_VERSION, live.describe(), live.history(), state)
 
     async def import_(self, export: SessionExport, as_sent: AsSent = NOTHING) -> Session:
         """A new session with the messages of an exported one. `as_sent` has what doesn't fit into them."""
@@ -359,6 +365,7 @@ class Sessions:
         except msgspec.ValidationError:
             state = State()
         messages = with_ids(export.messages, self.clock.new_id)
+        state.files |= SessionFiles(state.files).news(messages, self.runtime.files.owners)
         return await self._insert(settings, state, messages, by_id(messages, as_sent))
 
     # ---- subscribers

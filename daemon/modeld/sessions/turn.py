@@ -104,6 +104,7 @@ class Turn:
         self.consumer = _TurnConsumer(live.journal, running)
         self.warnings: list[Warning] = []
         self.refused_before: int | None = None
+        self.files_noted = False
         self.projected = Projected(0, 0, as_text=False)
         self.before = last_model(live.messages)
         self.call: Call | None = None
@@ -247,6 +248,7 @@ class Turns:
         running = Running(turn_id, request_id, spec.id, messages, self._sessions.now_ms(), kept)
         turn = Turn(live, params, starter, running)
         turn.warnings += warnings
+        turn.files_noted = live.note_files(messages, self._runtime.files.owners)
         self._call(turn, spec, live.state.refused_before.get(spec.provider, 0))
         return turn
 
@@ -288,6 +290,7 @@ class Turns:
             session_id=live.session_id,
             turn_id=turn.running.turn_id,
             memories=live.memories,
+            files=live.files.owners,
         )
         call.taken_tool_ids = TakenIds(live.pairing.known)
         if spec.fallbacks:
@@ -388,7 +391,7 @@ class Turns:
         live.last_turn = state
         statements: list[Statement] = []
         answer: Message | None = None
-        noted = response is not None and self._cache_care(turn, response)
+        noted = (response is not None and self._cache_care(turn, response)) or turn.files_noted
         if response is not None or content:
             assert model is not None
             answer = _answer_message(turn, content, model, stop)
@@ -445,7 +448,7 @@ class Turns:
         before, root = live.sent, live.state.root
         if before is None and root is not None:
             specs = self._runtime.snapshot.registry.specs
-            before = restored(root, live.messages, specs.get(root.model), now_ms, now_s)
+            before = restored(root, live.messages, specs.get(root.model), now_ms, now_s, live.files.owners)
         live.sent = sent = sent_of(call.request, spec.id, response.usage, now_s)
         if live.digests is None or not live.digests.fit(sent):
             live.digests = digests_of(sent)
