@@ -53,9 +53,7 @@ class GoldenRun:
         self.sent: Sent | None = None
         self._canonical = msgspec.json.encode(cassette.request.canonical)
         self._pieces: Sequence[bytes] = ()
-        self._runtime = Runtime(
-            config_of(cassette), environment={}, transport=self, clock=Clock(wall=lambda: _wall_s(cassette.response.headers))
-        )
+        self._clock = Clock(wall=lambda: _wall_s(cassette.response.headers))
 
     async def play(self, pieces: Sequence[bytes] | None = None) -> Outcome:
         """Run the request against the body in these pieces, by default as they came."""
@@ -63,11 +61,13 @@ class GoldenRun:
         request = msgspec.json.decode(self._canonical, type=CanonicalRequest)
         stream = self.cassette.request.stream
         consumer = _Events()
+        # A runtime of its own for every run: one would hold the key back after a cassette that says "too many requests".
+        runtime = Runtime(config_of(self.cassette), environment={}, transport=self, clock=self._clock)
         try:
-            call = self._runtime.prepare(request, stream=stream)
+            call = runtime.prepare(request, stream=stream)
             call.request_id, call.message_id = "req_cassette", "msg_cassette"
             call.consumer = consumer if stream else None
-            response = await self._runtime.run(call)
+            response = await runtime.run(call)
         except ProviderFailure as failure:
             return Outcome(consumer.shown(), _shown_partial(failure.partial), _shown_failure(failure))
         return Outcome(consumer.shown(), _shown_response(response))

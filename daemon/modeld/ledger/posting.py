@@ -148,6 +148,7 @@ class Posting:
         _log.error("rows can't be written together", count=len(statements), reason=type(error).__name__)
         for statement in statements if len(statements) > 1 else ():
             self._store.write_soon(*statement)
+        self._store.commit_now()
 
     def _look_later(self) -> None:
         if self._waiting and self._timer is None and not self._closed:
