@@ -71,6 +71,9 @@ export async function checkViews(stage) {
     const pending = (await other.request('session/get', { session_id })).session.pending_tool_use_ids ?? [];
     await other.request('turn/start', { session_id, model: 'sim:echo', input: [{ role: 'tool', content: pending.map((id) => ({ type: 'tool_result', tool_use_id: id, content: 'sunny, 21 degrees' })) }] });
     await view.locator('.block.result .body', { hasText: 'sunny' }).waitFor();
+    await view.locator('.message.assistant .body', { hasText: 'What is the weather in <b>Oslo</b>?' }).waitFor();
+    await view.locator('.status', { hasText: 'Answer complete' }).waitFor();
+    await view.locator('button.cancel:disabled').waitFor();
   });
 
   await checks.check(page, 'the stream view keeps up with five thousand words at full speed', async () => {

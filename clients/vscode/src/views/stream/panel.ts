@@ -66,6 +66,7 @@ class StreamPanel implements FollowerSink {
   private pending: Operation[] = [];
   private timer: NodeJS.Timeout | undefined;
   private unpaintedSince = 0;
+  private headDue = false;
   private listening = false; // the webview's script runs and has asked for the snapshot
   private loaded = false;
   private shown = SHOWN_MESSAGES;
@@ -111,8 +112,9 @@ class StreamPanel implements FollowerSink {
 
   event(event: StreamEvent): void {
     for (const operation of this.transcript.apply(event.event)) {
-      if (operation.op === 'begin') this.say(`Answering: ${operation.model}`);
-      if (operation.op === 'end') this.say(operation.note || 'Answer complete');
+      if (operation.op === 'begin') this.status = `Answering: ${operation.model}`;
+      if (operation.op === 'end') this.status = operation.note || 'Answer complete';
+      if (operation.op === 'begin' || operation.op === 'end') this.headDue = true; // after the words that come before it
       if (this.listening) merge(this.pending, operation);
     }
     this.flushSoon();
@@ -132,7 +134,7 @@ class StreamPanel implements FollowerSink {
   // ---- to the webview
 
   private flushSoon(): void {
-    if (this.timer || !this.pending.length) return;
+    if (this.timer || !(this.pending.length || this.headDue)) return;
     const unpainted = this.unpaintedSince ? Date.now() - this.unpaintedSince : UNPAINTED_MS;
     this.timer = setTimeout(() => this.flush(), unpainted >= UNPAINTED_MS ? 16 : UNPAINTED_MS - unpainted);
   }
@@ -140,16 +142,21 @@ class StreamPanel implements FollowerSink {
   private flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    if (!this.listening || !this.pending.length) return;
-    const operations = this.pending;
-    this.pending = [];
-    this.unpaintedSince = Date.now();
-    this.post({ type: 'operations', operations });
+    if (!this.listening) return;
+    if (this.pending.length) {
+      const operations = this.pending;
+      this.pending = [];
+      this.unpaintedSince = Date.now();
+      this.post({ type: 'operations', operations });
+    }
+    if (this.headDue) this.post({ type: 'head', head: this.head() });
+    this.headDue = false;
   }
 
   private sendSnapshot(): void {
     if (!this.listening || !this.loaded) return;
     this.pending = [];
+    this.headDue = false;
     const { messages, live } = this.transcript;
     const earlier = Math.max(0, messages.length - this.shown);
     this.post({ type: 'snapshot', head: this.head(), messages: messages.slice(earlier), earlier, live: live ?? null });
