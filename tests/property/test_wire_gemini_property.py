@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from tests.harness.gemini_wire import assembler, checked_body, frames_of, spec
+from tests.harness import wire_promises
+from tests.harness.gemini_wire import assembler, checked_body, encode, frames_of, spec
+from tests.harness.wire_promises import Frames, WireCase, check_stream, odd, play
 from tests.strategies import requests
 
 from modeld.providers.assembler import Assembler
 from modeld.providers.failure import ProviderFailure
 from modeld.providers.spec import Quirks
-from modeld.providers.wire.contract import Encoded
 from modeld.providers.wire.gemini import WIRE
 from modeld_protocol.content import Message, TextBlock
-from modeld_protocol.events import MessageStart, TextDelta, ThinkingDelta, ToolUseEnd, ToolUseInputDelta, ToolUseStart
 from modeld_protocol.request import CanonicalRequest
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -36,28 +36,6 @@ QUIRKS = st.builds(
     schema_with_tools=st.booleans(),
     stand_in_signature=st.sampled_from([None, "skip_thought_signature_validator"]),
 )
-
-
-def encoded(request: CanonicalRequest, quirks: Quirks) -> Encoded | ProviderFailure:
-    try:
-        return WIRE.encode(request, spec(quirks), stream=True)
-    except ProviderFailure as failure:
-        return failure
-
-
-@settings(max_examples=150, deadline=None)
-@given(requests(), QUIRKS)
-def test_any_request_has_one_encoding_that_the_vendors_types_take(request: CanonicalRequest, quirks: Quirks) -> None:
-    first, second = encoded(request, quirks), encoded(request, quirks)
-    if isinstance(first, ProviderFailure):
-        event("refused")
-        assert isinstance(second, ProviderFailure)
-        assert (first.error_class, first.message) == (second.error_class, second.message)
-        assert first.error_class == "capability_mismatch"
-        return
-    assert first == second
-    check_contents(checked_body(first)["contents"], quirks)
-    assert all(warning.path for warning in first.warnings)
 
 
 def check_contents(contents: list[dict[str, Any]], quirks: Quirks) -> None:
@@ -81,38 +59,13 @@ def check_contents(contents: list[dict[str, Any]], quirks: Quirks) -> None:
     assert waiting == []
 
 
-@settings(max_examples=60, deadline=None)
-@given(requests(), requests())
-def test_what_was_sent_stays_when_the_history_grows(request: CanonicalRequest, more: CanonicalRequest) -> None:
-    history = request.messages
-    history = [Message("user", history)] if isinstance(history, str) else history
-    later = [
-        Message("assistant", "Well."),
-        *([Message("user", more.messages)] if isinstance(more.messages, str) else more.messages),
-    ]
-    before = encoded(CanonicalRequest(history), Quirks())
-    after = encoded(CanonicalRequest([*history, *later]), Quirks())
-    assert isinstance(before, Encoded)
-    assert isinstance(after, Encoded)
-    first, second = json.loads(before.body), json.loads(after.body)
-    assert second["contents"][: len(first["contents"])] == first["contents"]
-    assert second.get("systemInstruction") == first.get("systemInstruction")
-
-
 # ---- streams
 
-ODD: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(st.sampled_from(["text", "parts", "name", "content", "error", "code", "message"]), inner, max_size=3)
-    ),
-    max_leaves=4,
-)
+ODD = odd("text", "parts", "name", "content", "error", "code", "message")
 
 
 def mostly(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.one_of(strategy, strategy, strategy, strategy, strategy, ODD)
+    return wire_promises.mostly(strategy, ODD)
 
 
 WORDS = st.sampled_from(["", "a", "bc", " ", "\ud83d", "ü"])
@@ -186,42 +139,9 @@ FRAMES = st.one_of(
 )
 
 
-def check_stream(found: Assembler) -> None:
-    """The promises of every stream: order, one end per start, deltas that are the content."""
-    events, content = found.events, found.content
-    assert [index for index, e in enumerate(events) if isinstance(e, MessageStart)] == [0]
-    indexes = [e.content_block_index for e in events if not isinstance(e, MessageStart)]
-    assert indexes == sorted(indexes)
-    opened: list[str] = []
-    closed: list[str] = []
-    texts: dict[int, str] = {}
-    for one in events:
-        if isinstance(one, ToolUseStart):
-            assert one.tool_use_id not in opened
-            opened.append(one.tool_use_id)
-        elif isinstance(one, ToolUseInputDelta):
-            assert opened[-1] == one.tool_use_id not in closed
-        elif isinstance(one, ToolUseEnd):
-            assert opened[-1] == one.tool_use_id not in closed
-            closed.append(one.tool_use_id)
-        elif isinstance(one, TextDelta | ThinkingDelta):
-            texts[one.content_block_index] = texts.get(one.content_block_index, "") + one.text
-    assert opened == closed
-    kept = {at: block.text for at, block in enumerate(content) if hasattr(block, "text")}  # type: ignore[union-attr]
-    assert {at: text for at, text in texts.items() if text} == {at: text for at, text in kept.items() if text}
-
-
-def played(frames: list[tuple[str, bytes]]) -> tuple[Assembler, ProviderFailure | None]:
+def played(frames: Frames) -> tuple[Assembler, ProviderFailure | None]:
     found = assembler()
-    decoder = WIRE.stream_decoder(found, spec())
-    try:
-        for name, data in frames:
-            assert isinstance(decoder.feed(name, data), bool)
-        decoder.end()
-    except ProviderFailure as failure:
-        found.complete("error")
-        return found, failure
-    return found, None
+    return found, play(WIRE, found, spec(), frames)
 
 
 @settings(max_examples=250, deadline=None)
@@ -236,7 +156,7 @@ def test_any_frames_keep_the_promises_and_fail_in_one_way(frames: list[tuple[str
     # What came goes back as a valid request, whatever it was.
     if failure is None and found.content:
         request = CanonicalRequest([Message("user", "Hi"), Message("assistant", found.content)])
-        assert encoded(request, Quirks()) == encoded(request, Quirks())
+        assert encode(request, spec(Quirks())) == encode(request, spec(Quirks()))
 
 
 @settings(max_examples=150, deadline=None)
@@ -270,49 +190,6 @@ def test_any_split_gives_the_same_events(texts: list[list[str]], cuts: list[int]
     assert cut.content == whole.content == ([TextBlock(said)] if said else [])
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    st.one_of(
-        CHUNKS.map(lambda chunk: json.dumps(chunk).encode()),
-        st.lists(CHUNKS, max_size=2).map(lambda chunks: json.dumps(chunks).encode()),
-        ODD.map(lambda value: json.dumps(value).encode()),
-        st.binary(max_size=40),
-    )
-)
-def test_any_body_is_an_answer_or_a_failure(body: bytes) -> None:
-    found = assembler()
-    error_class = None
-    try:
-        WIRE.decode(body, found)
-    except ProviderFailure as failure:
-        error_class = failure.error_class
-        found.complete("error")
-    assert error_class != "network"
-    check_stream(found)
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.integers(200, 599),
-    st.dictionaries(st.sampled_from(["retry-after", "x-request-id"]), st.text(max_size=8)),
-    st.one_of(
-        st.binary(max_size=40),
-        st.builds(
-            lambda message, details: json.dumps({"error": {"message": message, "details": details}}).encode(), ODD, st.lists(ODD)
-        ),
-        ODD.map(lambda value: json.dumps({"error": value}).encode()),
-        ODD.map(lambda value: json.dumps(value).encode()),
-    ),
-)
-def test_any_failed_answer_has_a_class(status: int, headers: dict[str, str], body: bytes) -> None:
-    failure = WIRE.decode_failure(status, headers, body)
-    assert failure.provider_status == status
-    assert "; " in failure.message
-    failure.message.encode()
-    wait = failure.retry_after_seconds
-    assert wait is None or wait > 0
-
-
 @settings(max_examples=100, deadline=None)
 @given(st.one_of(st.binary(max_size=30), ODD.map(lambda value: json.dumps({"models": value, "totalTokens": value}).encode())))
 def test_any_list_and_any_count_is_one_or_a_failure(body: bytes) -> None:
@@ -323,3 +200,19 @@ def test_any_list_and_any_count_is_one_or_a_failure(body: bytes) -> None:
         except ProviderFailure as failure:
             said = failure.message
         assert "; " in said
+
+
+CASE = WireCase(
+    name="gemini",
+    wire=WIRE,
+    requests=requests(),
+    quirks=QUIRKS,
+    encode=lambda request, quirks: WIRE.encode(request, spec(quirks), stream=True),
+    check_body=lambda encoded, quirks: check_contents(checked_body(encoded)["contents"], quirks),
+    items="contents",
+    bodies=st.one_of(
+        (CHUNKS | st.lists(CHUNKS, max_size=2) | ODD).map(lambda value: json.dumps(value).encode()), st.binary(max_size=40)
+    ),
+    new_assembler=lambda _quirks: assembler(),
+    system_later=True,
+)

@@ -6,6 +6,8 @@ from typing import Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from ollama._types import ChatRequest
+from tests.harness import wire_promises
+from tests.harness.wire_promises import WireCase, check_stream, is_by_id, is_remote, odd, without
 from tests.strategies import requests
 
 from modeld.providers.assembler import Assembler
@@ -15,8 +17,7 @@ from modeld.providers.spec import ModelSpec, Quirks
 from modeld.providers.wire.contract import Encoded
 from modeld.providers.wire.ollama import WIRE
 from modeld.upstream.ndjson import NdjsonDecoder
-from modeld_protocol.content import FileBlock, FileIdSource, ImageBlock, Message, TextBlock, ToolResultBlock, UrlSource
-from modeld_protocol.events import MessageStart, TextDelta, ThinkingDelta, ToolUseEnd, ToolUseInputDelta, ToolUseStart
+from modeld_protocol.content import FileBlock, ImageBlock, TextBlock
 from modeld_protocol.model import Capabilities, ModelLimits
 from modeld_protocol.request import CanonicalRequest, Tool
 
@@ -36,56 +37,23 @@ def spec(quirks: Quirks) -> ModelSpec:
     return ModelSpec("ollama:m", "ollama", "ollama", "ollama", "m", Capabilities(), ModelLimits(), quirks)
 
 
-def encoded(request: CanonicalRequest, quirks: Quirks) -> Encoded | ProviderFailure:
+def encode(request: CanonicalRequest, quirks: Quirks) -> Encoded:
     """The request as the adapter has it encoded."""
-    try:
-        rewritten, _ = in_dialect(request, spec(quirks))
-        return WIRE.encode(rewritten, spec(quirks), stream=True)
-    except ProviderFailure as failure:
-        return failure
+    rewritten, _ = in_dialect(request, spec(quirks))
+    return WIRE.encode(rewritten, spec(quirks), stream=True)
 
 
 def expressible(block: Any) -> bool:
     """Whether this wire has a form for a block."""
-    if isinstance(block, ToolResultBlock):
-        return isinstance(block.content, str) or all(map(expressible, block.content))
     if isinstance(block, ImageBlock):
-        by_url = isinstance(block.source, UrlSource) and block.source.url.startswith("http")
-        return not isinstance(block.source, FileIdSource) and not by_url
+        return not is_by_id(block) and not is_remote(block)
     return not isinstance(block, FileBlock)
 
 
-def said(request: CanonicalRequest) -> CanonicalRequest:
-    """The request without what this wire can't say at all."""
-    if not isinstance(request.messages, str):
-        for message in request.messages:
-            if not isinstance(message.content, str):
-                message.content = [_without_media(block) for block in message.content if expressible(block) or _is_result(block)]
-    return request
-
-
-def _is_result(block: Any) -> bool:
-    return isinstance(block, ToolResultBlock)
-
-
-def _without_media(block: Any) -> Any:
-    return ToolResultBlock(block.tool_use_id, "x", block.is_error) if _is_result(block) and not expressible(block) else block
-
-
-@settings(max_examples=150, deadline=None)
-@given(requests(), QUIRKS)
-def test_any_request_has_one_encoding_that_the_vendors_types_take(request: CanonicalRequest, quirks: Quirks) -> None:
-    first, second = encoded(said(request), quirks), encoded(request, quirks)
-    if isinstance(first, ProviderFailure):
-        event("refused")
-        assert isinstance(second, ProviderFailure)
-        assert (first.error_class, first.message) == (second.error_class, second.message)
-        assert first.error_class == "capability_mismatch"
-        return
-    assert first == second
-    body = json.loads(first.body)
+def check_body(encoded: Encoded, quirks: Quirks) -> None:
+    """The vendor's types take it; nothing of tools is in it where they go as text."""
+    body = json.loads(encoded.body)
     assert ChatRequest.model_validate(body).model_dump(exclude_unset=True, exclude_none=True) == body
-    assert all(warning.path for warning in first.warnings)
     if quirks.tool_dialect == "native":
         check_pairing(body["messages"])
     else:
@@ -105,41 +73,16 @@ def check_pairing(messages: list[dict[str, Any]]) -> None:
     assert open_calls == {}
 
 
-@settings(max_examples=60, deadline=None)
-@given(requests(), requests(), QUIRKS)
-def test_what_was_sent_stays_when_the_history_grows(request: CanonicalRequest, more: CanonicalRequest, quirks: Quirks) -> None:
-    history = said(request).messages
-    history = [Message("user", history)] if isinstance(history, str) else history
-    later = [
-        Message("assistant", "Well."),
-        *([Message("user", more.messages)] if isinstance(more.messages, str) else said(more).messages),
-    ]
-    later = [message for message in later if message.role != "system"]
-    before = encoded(CanonicalRequest(history), quirks)
-    after = encoded(CanonicalRequest([*history, *later]), quirks)  # type: ignore[list-item]
-    assert isinstance(before, Encoded)
-    assert isinstance(after, Encoded)
-    sent = json.loads(before.body)["messages"]
-    assert json.loads(after.body)["messages"][: len(sent)] == sent
-
-
 # ---- streams
 
 WORDS = st.sampled_from(
     ["", "a", "bc", " ", "\ud83d", "<think>", "<tool_call>", '{"name": "f", "arguments": {"a":', "1}}</tool_call>"]
 )
-ODD: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(st.sampled_from(["content", "name", "id", "error", "message", "done"]), inner, max_size=3)
-    ),
-    max_leaves=4,
-)
+ODD = odd("content", "name", "id", "error", "message", "done")
 
 
 def mostly(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.one_of(strategy, strategy, strategy, strategy, strategy, ODD)
+    return wire_promises.mostly(strategy, ODD)
 
 
 ARGUMENTS = st.sampled_from([{}, {"a": 1}, {"a": "\ud83d"}, None, "", "{}", '{"a": 1}', "x", [1], 3])
@@ -171,31 +114,6 @@ FRAMES = st.one_of(
     st.binary(min_size=1, max_size=12).filter(lambda data: b"\n" not in data and data.strip(b" \t\r") == data),
     ODD.map(lambda value: json.dumps(value).encode()),
 )
-
-
-def check_stream(assembler: Assembler) -> None:
-    """The promises of every stream: order, one end per start, deltas that are the content."""
-    events, content = assembler.events, assembler.content
-    assert [index for index, e in enumerate(events) if isinstance(e, MessageStart)] == [0]
-    indexes = [e.content_block_index for e in events if not isinstance(e, MessageStart)]
-    assert indexes == sorted(indexes)
-    opened: list[str] = []
-    closed: list[str] = []
-    texts: dict[int, str] = {}
-    for found in events:
-        if isinstance(found, ToolUseStart):
-            assert found.tool_use_id not in opened
-            opened.append(found.tool_use_id)
-        elif isinstance(found, ToolUseInputDelta):
-            assert opened[-1] == found.tool_use_id not in closed
-        elif isinstance(found, ToolUseEnd):
-            assert opened[-1] == found.tool_use_id not in closed
-            closed.append(found.tool_use_id)
-        elif isinstance(found, TextDelta | ThinkingDelta):
-            texts[found.content_block_index] = texts.get(found.content_block_index, "") + found.text
-    assert opened == closed
-    kept = {at: block.text for at, block in enumerate(content) if hasattr(block, "text")}  # type: ignore[union-attr]
-    assert {at: text for at, text in texts.items() if text} == {at: text for at, text in kept.items() if text}
 
 
 def new_assembler(dialect: Any = "native") -> Assembler:
@@ -245,35 +163,16 @@ def test_plain_streams_are_whole(words: list[str], limited: bool) -> None:
     assert assembler.warnings == []
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.one_of(st.lists(FRAMES, max_size=3).map(b"\n".join), st.binary(max_size=40)))
-def test_any_body_is_an_answer_or_a_failure(body: bytes) -> None:
-    assembler = new_assembler()
-    message = "; "
-    try:
-        WIRE.decode(body, assembler)
-    except ProviderFailure as failure:
-        message = failure.message
-        assembler.complete("error")
-    assert "; " in message
-    assert assembler.completed
-    check_stream(assembler)
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.integers(200, 599),
-    st.dictionaries(st.sampled_from(["retry-after", "x-request-id"]), st.text(max_size=8)),
-    st.one_of(
-        st.binary(max_size=40),
-        ODD.map(lambda value: json.dumps({"error": value}).encode()),
-        ODD.map(lambda value: json.dumps(value).encode()),
-    ),
+CASE = WireCase(
+    name="ollama",
+    wire=WIRE,
+    requests=requests().map(lambda request: without(request, expressible)),
+    quirks=QUIRKS,
+    encode=encode,
+    check_body=check_body,
+    items="messages",
+    bodies=st.one_of(st.lists(FRAMES, max_size=3).map(b"\n".join), st.binary(max_size=40)),
+    new_assembler=lambda _quirks: new_assembler(),
+    grown_with=QUIRKS,
+    body_may_be_stream=True,
 )
-def test_any_failed_answer_has_a_class(status: int, headers: dict[str, str], body: bytes) -> None:
-    failure = WIRE.decode_failure(status, headers, body)
-    assert failure.provider_status == status
-    assert "; " in failure.message
-    failure.message.encode()
-    wait = failure.retry_after_seconds
-    assert wait is None or wait > 0

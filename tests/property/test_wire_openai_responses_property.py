@@ -9,6 +9,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from openai.types.responses import response_create_params as sdk
 from pydantic import TypeAdapter
+from tests.harness import wire_promises
+from tests.harness.wire_promises import WireCase, check_stream, odd, play
 from tests.strategies import requests
 
 from modeld.providers.assembler import Assembler
@@ -17,11 +19,11 @@ from modeld.providers.spec import ModelSpec, Quirks
 from modeld.providers.wire.contract import Encoded
 from modeld.providers.wire.openai_responses import WIRE
 from modeld.upstream.sse import SseDecoder
-from modeld_protocol.content import Message, OpaqueBlock, TextBlock, ThinkingBlock, ToolUseBlock
-from modeld_protocol.events import MessageStart, TextDelta, ThinkingDelta, ToolUseEnd, ToolUseInputDelta, ToolUseStart
+from modeld_protocol.content import OpaqueBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from modeld_protocol.model import Capabilities, ModelLimits
 from modeld_protocol.request import CanonicalRequest
 
+NONE = Quirks()
 STREAMED = TypeAdapter(sdk.ResponseCreateParamsStreaming)
 EFFORTS = st.sampled_from([(), ("none", "low", "high"), ("minimal", "low", "medium", "high"), ("low", "max")])
 QUIRKS = st.builds(
@@ -49,13 +51,6 @@ SEARCH = {"type": "web_search_call", "id": "ws_1", "status": "completed", "actio
 
 def spec(quirks: Quirks) -> ModelSpec:
     return ModelSpec("o:m", "o", "openai-responses", "openai_responses", "m", Capabilities(), ModelLimits(), quirks)
-
-
-def encoded(request: CanonicalRequest, quirks: Quirks) -> Encoded | ProviderFailure:
-    try:
-        return WIRE.encode(request, spec(quirks), stream=True)
-    except ProviderFailure as failure:
-        return failure
 
 
 def consumed(value: Any) -> Any:
@@ -94,21 +89,11 @@ def _made_own(block: Any) -> st.SearchStrategy[list[Any]]:
     return st.just([block])
 
 
-@settings(max_examples=150, deadline=None)
-@given(own_requests(), QUIRKS)
-def test_any_request_has_one_encoding_that_the_vendors_types_take(request: CanonicalRequest, quirks: Quirks) -> None:
-    first, second = encoded(request, quirks), encoded(request, quirks)
-    if isinstance(first, ProviderFailure):
-        event("refused")
-        assert isinstance(second, ProviderFailure)
-        assert (first.error_class, first.message) == (second.error_class, second.message)
-        assert first.error_class == "capability_mismatch"
-        return
-    assert first == second
-    body = json.loads(first.body)
+def check_body(encoded: Encoded, _quirks: Quirks) -> None:
+    """The vendor's types take it."""
+    body = json.loads(encoded.body)
     known = {**body, "input": [typed(item) for item in body["input"]]}
     assert consumed(STREAMED.validate_python(known)) == known
-    assert all(warning.path for warning in first.warnings)
     check_items(body["input"])
 
 
@@ -126,21 +111,6 @@ def check_items(items: list[dict[str, Any]]) -> None:
             after = items[place + 1]
             assert after.get("role") == "assistant" or after.get("type") in ("reasoning", "function_call", "web_search_call")
     assert open_calls == []
-
-
-@settings(max_examples=60, deadline=None)
-@given(own_requests(), own_requests())
-def test_what_was_sent_stays_when_the_history_grows(request: CanonicalRequest, more: CanonicalRequest) -> None:
-    history = request.messages
-    history = [Message("user", history)] if isinstance(history, str) else history
-    later = [Message("assistant", "Well."), *([Message("user", "x")] if isinstance(more.messages, str) else more.messages)]
-    later = [message for message in later if message.role != "system"]
-    before = encoded(CanonicalRequest(history), Quirks())
-    after = encoded(CanonicalRequest([*history, *later]), Quirks())
-    assert isinstance(before, Encoded)
-    assert isinstance(after, Encoded)
-    sent = json.loads(before.body)["input"]
-    assert json.loads(after.body)["input"][: len(sent)] == sent
 
 
 # ---- streams that are right, in any order and any split
@@ -212,7 +182,7 @@ def test_items_come_in_the_order_in_which_they_began(
     names = [f"event: {one['type']}\n" if named else "" for one in [*frames, end]]
     body = "".join(f"{name}data: {json.dumps(one)}\n\n" for name, one in zip(names, [*frames, end], strict=True)).encode()
     assembler = new_assembler()
-    decoder, sse = WIRE.stream_decoder(assembler, spec(Quirks())), SseDecoder()
+    decoder, sse = WIRE.stream_decoder(assembler, spec(NONE)), SseDecoder()
     for at in range(0, len(body), size):
         for name, data in sse.feed(body[at : at + size]):
             decoder.feed(name, data)
@@ -238,18 +208,11 @@ def _parsed(kind: str, text: str) -> tuple[str, Any]:
 
 # ---- streams that are not
 
-ODD: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(st.sampled_from(["text", "type", "id", "content", "error", "code", "message"]), inner, max_size=3)
-    ),
-    max_leaves=4,
-)
+ODD = odd("text", "type", "id", "content", "error", "code", "message")
 
 
 def mostly(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.one_of(strategy, strategy, strategy, strategy, strategy, ODD)
+    return wire_promises.mostly(strategy, ODD)
 
 
 KINDS = st.sampled_from(
@@ -331,47 +294,8 @@ FRAMES = st.tuples(
 )
 
 
-def new_assembler() -> Assembler:
+def new_assembler(_quirks: Quirks = NONE) -> Assembler:
     return Assembler("msg_1", "o:m", "o", provider_type="openai-responses", wire_name="m")
-
-
-def check_stream(assembler: Assembler) -> None:
-    """The promises of every stream: order, one end per start, deltas that are the content."""
-    events, content = assembler.events, assembler.content
-    assert [index for index, e in enumerate(events) if isinstance(e, MessageStart)] == [0]
-    indexes = [e.content_block_index for e in events if not isinstance(e, MessageStart)]
-    assert indexes == sorted(indexes)
-    opened: list[str] = []
-    closed: list[str] = []
-    texts: dict[int, str] = {}
-    for found in events:
-        if isinstance(found, ToolUseStart):
-            assert found.tool_use_id not in opened
-            opened.append(found.tool_use_id)
-        elif isinstance(found, ToolUseInputDelta):
-            assert opened[-1] == found.tool_use_id not in closed
-        elif isinstance(found, ToolUseEnd):
-            assert opened[-1] == found.tool_use_id not in closed
-            closed.append(found.tool_use_id)
-        elif isinstance(found, TextDelta | ThinkingDelta):
-            texts[found.content_block_index] = texts.get(found.content_block_index, "") + found.text
-    assert opened == closed
-    kept = {at: block.text for at, block in enumerate(content) if hasattr(block, "text")}  # type: ignore[union-attr]
-    assert {at: text for at, text in texts.items() if text} == {at: text for at, text in kept.items() if text}
-
-
-def play(frames: list[tuple[str, bytes]]) -> tuple[Assembler, ProviderFailure | None]:
-    assembler = new_assembler()
-    decoder = WIRE.stream_decoder(assembler, spec(Quirks()))
-    try:
-        for name, data in frames:
-            assert isinstance(decoder.feed(name, data), bool)
-        decoder.end()
-    except ProviderFailure as failure:
-        assert decoder.done
-        assembler.complete("error")
-        return assembler, failure
-    return assembler, None
 
 
 @settings(max_examples=200, deadline=None)
@@ -379,35 +303,15 @@ def play(frames: list[tuple[str, bytes]]) -> tuple[Assembler, ProviderFailure | 
     st.lists(EVENTS.map(lambda value: ("", json.dumps(value).encode())), max_size=6), st.lists(FRAMES, max_size=3), st.booleans()
 )
 def test_any_frames_keep_the_promises_and_fail_in_one_way(
-    good: list[tuple[str, bytes]], odd: list[tuple[str, bytes]], ended: bool
+    good: list[tuple[str, bytes]], bad: list[tuple[str, bytes]], ended: bool
 ) -> None:
     end = [("", b'{"type":"response.completed","response":{"status":"completed"}}')] if ended else []
-    assembler, failure = play([*good, *odd, *end])
+    assembler = new_assembler()
+    failure = play(WIRE, assembler, spec(NONE), [*good, *bad, *end])
     assert failure is None or "; " in failure.message
     event("whole" if failure is None else failure.error_class)
     check_stream(assembler)
     assert all(warning.message.isprintable() for warning in assembler.warnings)
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.one_of(
-        ANSWER.map(lambda value: json.dumps(value).encode()),
-        ODD.map(lambda value: json.dumps(value).encode()),
-        st.binary(max_size=40),
-    )
-)
-def test_any_body_is_an_answer_or_a_failure(body: bytes) -> None:
-    assembler = new_assembler()
-    error_class = None
-    try:
-        WIRE.decode(body, assembler)
-    except ProviderFailure as failure:
-        error_class = failure.error_class
-        assembler.complete("error")
-    assert error_class != "network"
-    assert assembler.completed
-    check_stream(assembler)
 
 
 @settings(max_examples=100, deadline=None)
@@ -415,3 +319,16 @@ def test_any_body_is_an_answer_or_a_failure(body: bytes) -> None:
 def test_any_count_is_a_number_or_a_failure(body: bytes) -> None:
     with suppress(ProviderFailure):
         assert WIRE.decode_count(body) >= 0
+
+
+CASE = WireCase(
+    name="responses",
+    wire=WIRE,
+    requests=own_requests(),
+    quirks=QUIRKS,
+    encode=lambda request, quirks: WIRE.encode(request, spec(quirks), stream=True),
+    check_body=check_body,
+    items="input",
+    bodies=st.one_of((ANSWER | ODD).map(lambda value: json.dumps(value).encode()), st.binary(max_size=40)),
+    new_assembler=new_assembler,
+)
