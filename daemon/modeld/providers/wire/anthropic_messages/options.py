@@ -6,8 +6,8 @@ import msgspec
 
 from modeld_protocol.request import CanonicalRequest
 
-from ...failure import ProviderFailure
 from ...spec import ModelSpec
+from ..provider_options import parse_provider_options
 
 
 class MessagesOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -40,13 +40,4 @@ NONE = MessagesOptions()
 
 def parse_options(request: CanonicalRequest, model: ModelSpec) -> MessagesOptions:
     """The options meant for this adapter type; those of other types are none of ours. Raises ProviderFailure."""
-    given = (request.provider_options or {}).get(model.provider_type)
-    if not given:
-        return NONE
-    try:
-        return msgspec.convert(given, MessagesOptions)
-    except msgspec.ValidationError as error:
-        known = ", ".join(MessagesOptions.__struct_fields__)
-        raise ProviderFailure(
-            "invalid_request", f"provider_options.{model.provider_type}: {error}; the fields there are: {known}"
-        ) from error
+    return parse_provider_options(request, model, MessagesOptions) or NONE

@@ -14,11 +14,12 @@ from modeld_protocol.session import CacheCreateParams, ProviderCache, ProviderFi
 from ...failure import ProviderFailure
 from ...spec import ModelSpec, Quirks
 from ..contract import Encoded
+from ..loose_json import whole_number
 from ..multipart import FileContent, encode_related
 from ..notes import Notes
 from .body import dump_body
 from .listing import read_object
-from .loose import is_object, objects, whole_number
+from .loose import is_object, objects
 from .request import encode_prompt
 
 _FILES, _CACHES = "files", "cachedContents"

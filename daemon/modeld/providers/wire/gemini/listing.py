@@ -5,8 +5,9 @@ from typing import Any
 from modeld_protocol.model import DiscoveredModel, ModelLimits
 
 from ...failure import ProviderFailure
+from ..loose_json import whole_number
 from .errors import decode_failure
-from .loose import is_object, objects, parse_json, whole_number
+from .loose import is_object, objects, parse_json
 
 
 def decode_count(body: bytes) -> int:

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard, cast
 import msgspec
 
 from ...assembler import repair_surrogates
+from ..loose_json import whole_number
 from .types import (
     NOTHING,
     Candidate,
@@ -19,8 +20,6 @@ from .types import (
     PromptFeedback,
     WireUsage,
 )
-
-_MOST = 2**53
 
 
 def parse_json(data: bytes) -> tuple[Any, bool]:
@@ -117,14 +116,3 @@ def _reason(value: Any) -> str | int | None:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def whole_number(value: Any) -> int | None:
-    """A whole number, also where it came as text or as a fraction."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = int(float(value)) if not isinstance(value, int) else value
-    except (ValueError, OverflowError):
-        return None
-    return number if -_MOST < number < _MOST else None

@@ -9,8 +9,8 @@ import msgspec
 
 from modeld_protocol.request import CanonicalRequest
 
-from ...failure import ProviderFailure
 from ...spec import ModelSpec
+from ..provider_options import parse_provider_options
 
 _Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -51,12 +51,4 @@ NONE = GeminiOptions()
 
 def parse_options(request: CanonicalRequest, model: ModelSpec) -> GeminiOptions:
     """The options meant for this adapter type; those of other types are none of ours. Raises ProviderFailure."""
-    given = (request.provider_options or {}).get(model.provider_type)
-    if not given:
-        return NONE
-    try:
-        return msgspec.convert(given, GeminiOptions)
-    except msgspec.ValidationError as error:
-        told = str(error).replace("`$", f"`provider_options.{model.provider_type}")
-        known = ", ".join(GeminiOptions.__struct_fields__)
-        raise ProviderFailure("invalid_request", f"{told}; options here are {known}") from None
+    return parse_provider_options(request, model, GeminiOptions) or NONE

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 from modeld_protocol.errors import ErrorClass
 
 from ...failure import ProviderFailure
-from .loose import parse_json, whole_number
+from ..loose_json import parse_json, whole_number
 
 _MAX_TEXT_CHARS = 2_000
 

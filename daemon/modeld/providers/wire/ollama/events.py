@@ -13,8 +13,9 @@ from modeld_protocol.response import StopReason
 from .... import limits
 from ...assembler import Assembler
 from ...failure import ProviderFailure
+from ..loose_json import parse_json
 from .errors import decode_failure, failure_in_answer
-from .loose import parse_json, read_line
+from .loose import read_line
 from .types import Line, ToolCallPart
 from .usage import decode_usage
 

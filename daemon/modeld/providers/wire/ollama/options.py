@@ -9,8 +9,8 @@ import msgspec
 
 from modeld_protocol.request import CanonicalRequest
 
-from ...failure import ProviderFailure
 from ...spec import ModelSpec
+from ..provider_options import parse_provider_options
 
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -48,12 +48,4 @@ _NONE = OllamaOptions()
 
 def parse_options(request: CanonicalRequest, model: ModelSpec) -> OllamaOptions:
     """The request's options for this adapter type. Raises ProviderFailure (`invalid_request`) that names the field."""
-    given = (request.provider_options or {}).get(model.provider_type)
-    if not given:
-        return _NONE
-    try:
-        return msgspec.convert(given, OllamaOptions)
-    except msgspec.ValidationError as error:
-        told = str(error).replace("`$", f"`provider_options.{model.provider_type}")
-        known = ", ".join(OllamaOptions.__struct_fields__)
-        raise ProviderFailure("invalid_request", f"{told}; options here are {known}") from None
+    return parse_provider_options(request, model, OllamaOptions) or _NONE

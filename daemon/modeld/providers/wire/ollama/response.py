@@ -11,9 +11,9 @@ from modeld_protocol.model import DiscoveredModel, ModelLimits
 
 from ...assembler import Assembler
 from ...failure import ProviderFailure
+from ..loose_json import parse_json, whole_number
 from .errors import decode_failure, failure_in_answer
 from .events import LineReader, LineStreamDecoder, parse_line
-from .loose import parse_json, whole_number
 from .types import Line
 
 _decode_line = msgspec.json.Decoder(Line).decode

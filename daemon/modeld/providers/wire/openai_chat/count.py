@@ -15,8 +15,8 @@ from modeld_protocol.request import CanonicalRequest
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
 from ..contract import Encoded
+from ..loose_json import parse_json, whole_number
 from ..openai_shared.errors import decode_failure
-from ..openai_shared.loose_json import parse_json, whole_number
 from .request import encode_request
 
 

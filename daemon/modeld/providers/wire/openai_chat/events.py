@@ -13,8 +13,8 @@ from modeld_protocol.response import StopReason
 
 from ...assembler import Assembler
 from ...failure import ProviderFailure
+from ..loose_json import parse_json
 from ..openai_shared.errors import decode_failure, failure_in_answer
-from ..openai_shared.loose_json import parse_json
 from .loose import read_chunk
 from .think_tags import ThinkTags
 from .thoughts import Thoughts

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard, cast
 
 import msgspec
 
-from ..openai_shared.loose_json import whole_number
+from ..loose_json import whole_number
 from .types import (
     Choice,
     Chunk,

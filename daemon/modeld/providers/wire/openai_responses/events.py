@@ -11,8 +11,8 @@ import msgspec
 
 from ...assembler import Assembler
 from ...failure import ProviderFailure
+from ..loose_json import whole_number
 from ..openai_shared.errors import decode_failure, failure_in_answer
-from ..openai_shared.loose_json import whole_number
 from .items import ItemReader
 from .response import end_answer, note_answer, parse_answer, parse_object
 from .types import Frame

@@ -11,7 +11,7 @@ from modeld_protocol.request import CanonicalRequest
 
 from ...failure import ProviderFailure
 from ...spec import ModelSpec
-from ..openai_shared.parameters import parse_provider_options
+from ..provider_options import parse_provider_options
 
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 

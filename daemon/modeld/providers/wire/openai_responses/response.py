@@ -8,8 +8,8 @@ from modeld_protocol.response import StopReason
 
 from ...assembler import Assembler
 from ...failure import ProviderFailure
+from ..loose_json import parse_json, whole_number
 from ..openai_shared.errors import decode_failure, failure_in_answer
-from ..openai_shared.loose_json import parse_json, whole_number
 from .items import ItemReader
 from .types import Answer
 from .usage import decode_usage, reported_cost

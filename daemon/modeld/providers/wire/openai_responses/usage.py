@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from modeld_protocol.usage import Usage
 
-from ..openai_shared.loose_json import whole_number
+from ..loose_json import whole_number
 from ..openai_shared.usage import disjoint_usage, first_count
 
 

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any, NamedTuple, cast
 
-from .loose_json import parse_json
+from ..loose_json import parse_json
 
 _MAX_TEXT_CHARS = 2_000
 _MAX_EVIDENCE_CHARS = 16_384

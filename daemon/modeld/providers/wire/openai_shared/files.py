@@ -11,9 +11,9 @@ from modeld_protocol.session import ProviderFile
 from ...failure import ProviderFailure
 from ...spec import Quirks
 from ..contract import Encoded
+from ..loose_json import parse_json, whole_number
 from ..multipart import FileContent, encode_form
 from .errors import decode_failure
-from .loose_json import parse_json, whole_number
 
 PATH = "/files"
 

@@ -5,8 +5,8 @@ from typing import Any, cast
 from modeld_protocol.model import DiscoveredModel, ModelLimits
 
 from ...failure import ProviderFailure
+from ..loose_json import parse_json, whole_number
 from .errors import decode_failure
-from .loose_json import parse_json, whole_number
 
 
 def decode_models(body: bytes, provider: str) -> list[DiscoveredModel]:

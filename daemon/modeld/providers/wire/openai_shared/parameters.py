@@ -120,17 +120,3 @@ def plan_cache_key(request: CanonicalRequest, notes: Notes) -> str | None:
 def encode_metadata(metadata: dict[str, Any]) -> dict[str, str]:
     """Values are text here."""
     return {key: value if isinstance(value, str) else msgspec.json.encode(value).decode() for key, value in metadata.items()}
-
-
-def parse_provider_options(request: CanonicalRequest, model: ModelSpec, options: type[_T]) -> _T | None:
-    """`provider_options` for this adapter type, None where there are none. Raises ProviderFailure (`invalid_request`) that
-    names the field."""
-    given = (request.provider_options or {}).get(model.provider_type)
-    if not given:
-        return None
-    try:
-        return msgspec.convert(given, options)
-    except msgspec.ValidationError as error:
-        told = str(error).replace("`$", f"`provider_options.{model.provider_type}")
-        known = ", ".join(options.__struct_fields__)
-        raise ProviderFailure("invalid_request", f"{told}; options here are {known}") from None
