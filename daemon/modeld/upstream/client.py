@@ -8,6 +8,7 @@ from typing import Final
 
 from ..clock import SYSTEM, Clock
 from ..limits import MAX_STREAM_BYTES
+from .body import WholeBody
 from .connection import Connection
 from .contract import Exchange, HttpRequest, Origin, UpstreamError
 from .dial import dial
@@ -121,21 +122,9 @@ class DirectExchange:
 
     async def read(self, max_bytes: int) -> bytes:
         """The whole body, decompressed within bounds. Raises UpstreamError."""
-        pieces: list[bytes] = []
-        left = max_bytes
-
-        def collect(data: bytes) -> bool:
-            nonlocal left
-            left -= len(data)
-            if left < 0:
-                raise UpstreamError(
-                    "too_large", f"the provider's answer is longer than {max_bytes} bytes; ask for less", answered=True
-                )
-            pieces.append(data)
-            return False
-
-        await self._run(collect, max_bytes)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        whole = WholeBody(max_bytes)
+        await self._run(whole.collect, max_bytes)
+        return whole.data
 
     async def pump(self, on_data: Callable[[bytes], bool]) -> None:
         """Calls `on_data` with every piece as it arrives; see the contract."""

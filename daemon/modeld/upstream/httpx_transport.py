@@ -12,6 +12,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
 
 from ..limits import MAX_STREAM_BYTES, POOL_IDLE_PER_ORIGIN, POOL_IDLE_S
+from .body import WholeBody
 from .contract import Exchange, HttpRequest, UpstreamError
 from .guard import authority
 from .headers import full_headers
@@ -74,21 +75,9 @@ class HttpxExchange:
 
     async def read(self, max_bytes: int) -> bytes:
         """The whole body, decompressed within bounds. Raises UpstreamError."""
-        pieces: list[bytes] = []
-        left = max_bytes
-
-        def collect(data: bytes) -> bool:
-            nonlocal left
-            left -= len(data)
-            if left < 0:
-                raise UpstreamError(
-                    "too_large", f"the provider's answer is longer than {max_bytes} bytes; ask for less", answered=True
-                )
-            pieces.append(data)
-            return False
-
-        await self._run(collect, max_bytes)
-        return b"".join(pieces)
+        whole = WholeBody(max_bytes)
+        await self._run(whole.collect, max_bytes)
+        return whole.data
 
     async def pump(self, on_data: Callable[[bytes], bool]) -> None:
         """Calls `on_data` with every piece as it arrives; see the contract."""

@@ -1,31 +1,22 @@
 """The OpenAI Responses wire, and that of everybody who speaks it."""
 
-from collections.abc import Mapping
-from typing import Literal
-
-from modeld_protocol.model import DiscoveredModel, TokenCountParams
+from modeld_protocol.model import TokenCountParams
 from modeld_protocol.request import CanonicalRequest
 
 from ...assembler import Assembler
-from ...failure import ProviderFailure
 from ...spec import ModelSpec
-from ..contract import CacheWire, Encoded, FileWire, StreamDecoder
+from ..contract import Encoded, StreamDecoder
 from ..memory import Memory
-from ..openai_shared.errors import decode_failure
-from ..openai_shared.files import OpenAIFiles
-from ..openai_shared.model_list import decode_models
+from ..openai_shared.wire import OpenAIWire
 from .events import ResponsesStreamDecoder
 from .request import encode_count, encode_request
 from .response import decode_answer, decode_count
 
 
-class OpenAIResponsesWire:
-    """See Wire. Pure; one instance serves every adapter."""
+class OpenAIResponsesWire(OpenAIWire):
+    """See Wire."""
 
     name = "openai_responses"
-    framing: Literal["sse", "ndjson"] = "sse"
-    files: FileWire | None = OpenAIFiles()
-    caches: CacheWire | None = None
 
     def encode(self, request: CanonicalRequest, model: ModelSpec, *, stream: bool, memory: Memory | None = None) -> Encoded:
         """See Wire."""
@@ -39,10 +30,6 @@ class OpenAIResponsesWire:
         """See Wire."""
         return ResponsesStreamDecoder(assembler, end_marker=model.quirks.end_marker)
 
-    def decode_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderFailure:
-        """See Wire."""
-        return decode_failure(status, headers, body)
-
     def encode_count(self, params: TokenCountParams, model: ModelSpec) -> Encoded | None:
         """`POST /responses/input_tokens`."""
         return encode_count(params, model)
@@ -50,14 +37,6 @@ class OpenAIResponsesWire:
     def decode_count(self, body: bytes) -> int:
         """See Wire."""
         return decode_count(body)
-
-    def encode_discover(self, page: str | None) -> Encoded | None:
-        """`GET /models`: one page, always."""
-        return Encoded("/models", b"", method="GET")
-
-    def decode_discover(self, body: bytes, provider: str) -> tuple[list[DiscoveredModel], str | None]:
-        """See Wire."""
-        return decode_models(body, provider), None
 
 
 WIRE = OpenAIResponsesWire()
