@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from ollama._types import ChatRequest
+from tests.harness.request_parts import call, codes, image, result, text, user
 
 from modeld.providers.catalog import facts_of, row_of
 from modeld.providers.failure import ProviderFailure
@@ -65,30 +66,6 @@ def sent(request: Mapping[str, Any], model: ModelSpec | None = None, *, stream: 
 
 def messages_of(messages: Any, **more: Any) -> list[dict[str, Any]]:
     return body_of(encode({"messages": messages, **more}))["messages"]
-
-
-def codes(encoded: Encoded) -> list[tuple[str, str | None]]:
-    return [(warning.code, warning.path) for warning in encoded.warnings]
-
-
-def user(*blocks: dict[str, Any]) -> dict[str, Any]:
-    return {"role": "user", "content": list(blocks)}
-
-
-def text(value: str) -> dict[str, Any]:
-    return {"type": "text", "text": value}
-
-
-def image(**source: str) -> dict[str, Any]:
-    return {"type": "image", "source": source}
-
-
-def call(number: int, **input: Any) -> dict[str, Any]:
-    return {"type": "tool_use", "id": f"tu_call_{number}", "name": "weather", "input": input}
-
-
-def result(number: int, content: Any, **more: Any) -> dict[str, Any]:
-    return {"type": "tool_result", "tool_use_id": f"tu_call_{number}", "content": content, **more}
 
 
 def wire_call(number: int, index: int, **arguments: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from openai.types.chat import completion_create_params as sdk
 from pydantic import TypeAdapter
+from tests.harness.request_parts import call, codes, consumed, image, result, text, user
 
 from modeld.providers.failure import ProviderFailure
 from modeld.providers.spec import ModelSpec, Quirks
@@ -40,15 +41,6 @@ def encode(request: Mapping[str, Any], quirks: Quirks = NONE, *, stream: bool = 
     return WIRE.encode(msgspec.convert(whole, CanonicalRequest), spec(quirks), stream=stream)
 
 
-def consumed(value: Any) -> Any:
-    """The validator reads iterables lazily: reading them is what validates."""
-    if isinstance(value, str | bytes | None | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return {key: consumed(item) for key, item in value.items()}
-    return [consumed(item) for item in value]
-
-
 def body_of(encoded: Encoded) -> dict[str, Any]:
     """The body, after the vendor's own types have had a look: nothing is unknown to them, nothing is of another type."""
     body = json.loads(encoded.body)
@@ -64,30 +56,6 @@ def sent(request: Mapping[str, Any], quirks: Quirks = NONE, *, stream: bool = Fa
 
 def messages_of(messages: Any, quirks: Quirks = NONE, **more: Any) -> list[dict[str, Any]]:
     return body_of(encode({"messages": messages, **more}, quirks))["messages"]
-
-
-def codes(encoded: Encoded) -> list[tuple[str, str | None]]:
-    return [(warning.code, warning.path) for warning in encoded.warnings]
-
-
-def user(*blocks: dict[str, Any]) -> dict[str, Any]:
-    return {"role": "user", "content": list(blocks)}
-
-
-def text(value: str) -> dict[str, Any]:
-    return {"type": "text", "text": value}
-
-
-def image(**source: str) -> dict[str, Any]:
-    return {"type": "image", "source": source}
-
-
-def call(number: int, **input: Any) -> dict[str, Any]:
-    return {"type": "tool_use", "id": f"tu_call_{number}", "name": "weather", "input": input}
-
-
-def result(number: int, content: Any, **more: Any) -> dict[str, Any]:
-    return {"type": "tool_result", "tool_use_id": f"tu_call_{number}", "content": content, **more}
 
 
 def wire_call(number: int, arguments: str) -> dict[str, Any]:

@@ -1,78 +1,28 @@
 """Answers of the Chat Completions wire, streamed and whole: odd frames that real servers send, and what they mean."""
 
-import json
 from typing import Any
 
-import msgspec
 import pytest
+from tests.harness.chat_frames import (
+    COUNTED,
+    COUNTS,
+    DONE,
+    HELLO,
+    calls,
+    delta,
+    encoded,
+    feed_all,
+    finish,
+    part,
+    play,
+    said,
+    spec,
+)
 
 from modeld.providers.assembler import Assembler
 from modeld.providers.failure import ProviderFailure
-from modeld.providers.spec import ModelSpec, Quirks
-from modeld.providers.wire.contract import StreamDecoder
 from modeld.providers.wire.openai_chat import WIRE
-from modeld_protocol.model import Capabilities, ModelLimits
 from modeld_protocol.usage import Usage
-
-DONE = "[DONE]"
-HELLO = {"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": None}]}
-
-
-def spec(**quirks: Any) -> ModelSpec:
-    return ModelSpec("openai:m", "openai", "openai", "openai_chat", "m", Capabilities(), ModelLimits(), Quirks(**quirks))
-
-
-def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
-
-
-def finish(reason: str = "stop", **more: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], **more}
-
-
-def part(index: int | None = None, id: Any = None, name: Any = None, arguments: Any = None) -> dict[str, Any]:
-    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
-    found = {"index": index, "id": id, "function": function}
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def calls(*parts: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-    return delta(finish, tool_calls=list(parts))
-
-
-def play(frames: list[Any], **quirks: Any) -> Assembler:
-    assembler = Assembler("msg_1", "openai:m", "openai")
-    feed_all(WIRE.stream_decoder(assembler, spec(**quirks)), frames)
-    return assembler
-
-
-def feed_all(decoder: StreamDecoder, frames: list[Any]) -> None:
-    """Frames are objects, text or bytes; a pair has the event's name first."""
-    for frame in frames:
-        event, data = frame if isinstance(frame, tuple) else ("", frame)
-        decoder.feed(event, encoded(data))
-    decoder.end()
-
-
-def encoded(data: Any) -> bytes:
-    if isinstance(data, bytes):
-        return data
-    return (data if isinstance(data, str) else json.dumps(data)).encode()
-
-
-def said(assembler: Assembler) -> list[Any]:
-    """The content in short: text as it is, other blocks as (type, what counts)."""
-    short: list[Any] = []
-    for block in msgspec.to_builtins(assembler.content):
-        kind = block["type"]
-        if kind == "text":
-            short.append(block["text"])
-        elif kind == "tool_use":
-            short.append((block["id"], block["name"], block["input"]))
-        else:
-            short.append((kind, block["text"]))
-    return short
-
 
 CONTENT: list[tuple[str, list[Any], list[Any], str]] = [
     ("plain", [delta(role="assistant", content=""), HELLO, delta(content=" you"), finish(), DONE], ["Hello you"], "end_turn"),
@@ -369,8 +319,6 @@ def test_a_call_cut_by_the_limit_is_not_shown_as_whole() -> None:
     assert "tool_call_truncated" in [warning.code for warning in assembler.warnings]
 
 
-COUNTS = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}
-COUNTED = Usage(input_tokens=10, output_tokens=4, total_tokens=14)
 USAGE: list[tuple[str, list[Any]]] = [
     ("a chunk without choices", [HELLO, finish(), {"choices": [], "usage": COUNTS}, DONE]),
     ("the finish chunk", [HELLO, finish(usage=COUNTS), DONE]),
@@ -550,80 +498,3 @@ def test_signs_of_life(frame: Any, alive: bool) -> None:
 
 def test_the_model_that_served_is_told() -> None:
     assert play([{**HELLO, "model": ""}, {**finish(), "model": "m-2026"}, DONE]).served_model == "m-2026"
-
-
-# ---- whole answers
-
-
-def whole(body: Any) -> Assembler:
-    assembler = Assembler("msg_1", "openai:m", "openai")
-    WIRE.decode(encoded(body), assembler)
-    assert assembler.completed
-    return assembler
-
-
-def answer(finish: str | None = "stop", **message: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": COUNTS, "model": "m-2026"}
-
-
-@pytest.mark.parametrize(
-    ("body", "wanted", "stop"),
-    [
-        (answer(content="Hello", refusal=None, annotations=[]), ["Hello"], "end_turn"),
-        (answer(content=None, refusal="No."), [("refusal", "No.")], "refusal"),
-        (answer("length", content=""), [], "max_tokens"),
-        (
-            answer("stop", content=None, tool_calls=[part(None, "c", "f", "{}"), part(None, "d", "f", "{}")]),
-            [("tu_c", "f", {}), ("tu_d", "f", {})],
-            "tool_use",
-        ),
-        (
-            answer("tool_calls", tool_calls=[part(0, "c", "f", "{}"), part(1, "d", "f", '{"a":1}')]),
-            [("tu_c", "f", {}), ("tu_d", "f", {"a": 1})],
-            "tool_use",
-        ),
-        (
-            answer("function_call", content=None, function_call={"name": "f", "arguments": "{}"}),
-            [("tu_1_0", "f", {})],
-            "tool_use",
-        ),
-        (answer(reasoning_content="t", content="Hello"), [("thinking", "t"), "Hello"], "end_turn"),
-        (answer(None, content="Hello"), ["Hello"], "end_turn"),
-        (
-            {"choices": [{"index": 0, "finish_reason": "content_filter"}], "usage": COUNTS, "model": "m-2026"},
-            [],
-            "content_filter",
-        ),
-        (b"\n\n   \n" + json.dumps(answer(content="Hello")).encode(), ["Hello"], "end_turn"),
-    ],
-)
-def test_whole_answers(body: Any, wanted: list[Any], stop: str) -> None:
-    assembler = whole(body)
-    assert said(assembler) == wanted
-    assert assembler.stop_reason == stop
-    assert assembler.usage == COUNTED
-    assert assembler.served_model == "m-2026"
-
-
-@pytest.mark.parametrize(
-    ("body", "error_class", "status"),
-    [
-        ({"error": {"code": 502, "message": "m"}}, "server_error", 502),
-        ({"error": {"code": "insufficient_quota", "message": "m"}, "choices": []}, "quota_exceeded", None),
-        ({**answer(content="Hello"), "error": {"code": 429, "message": "m"}}, "rate_limit", 429),
-        ({"base_resp": {"status_code": 1004, "status_msg": "m"}, "choices": None}, "auth", None),
-        ({"choices": []}, "server_error", 200),
-        ({}, "server_error", 200),
-        (b"", "server_error", 200),
-        (b"<html><body>Sign in</body></html>", "server_error", 200),
-        (b"\x00\xff\xfe", "server_error", 200),
-        (b"[]", "server_error", 200),
-        (b'"hello"', "server_error", 200),
-        (b"[" * 100_000, "server_error", 200),
-    ],
-)
-def test_what_is_no_answer(body: Any, error_class: str, status: int | None) -> None:
-    with pytest.raises(ProviderFailure) as caught:
-        whole(body)
-    assert (caught.value.error_class, caught.value.provider_status) == (error_class, status)
-    assert "<" not in caught.value.message

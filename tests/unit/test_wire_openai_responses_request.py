@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from openai.types.responses import input_token_count_params, response_create_params
 from pydantic import TypeAdapter
+from tests.harness.request_parts import codes, consumed, image, result, user
 
 from modeld.providers.failure import ProviderFailure
 from modeld.providers.spec import ModelSpec, Quirks
@@ -46,15 +47,6 @@ def encode(request: Mapping[str, Any], quirks: Quirks = NONE, *, stream: bool = 
     return WIRE.encode(msgspec.convert(whole, CanonicalRequest), spec(quirks), stream=stream)
 
 
-def consumed(value: Any) -> Any:
-    """The validator reads iterables lazily: reading them is what validates."""
-    if isinstance(value, str | bytes | None | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return {key: consumed(item) for key, item in value.items()}
-    return [consumed(item) for item in value]
-
-
 def typed(item: dict[str, Any]) -> dict[str, Any]:
     """The vendor's types know refusals only in messages with an id and a status, which the API can do without."""
     if item.get("role") == "assistant" and isinstance(item["content"], list):
@@ -80,14 +72,6 @@ def sent(request: Mapping[str, Any], quirks: Quirks = NONE) -> dict[str, Any]:
     return {key: value for key, value in body.items() if key not in ("model", "input", "store", "include")}
 
 
-def codes(encoded: Encoded) -> list[tuple[str, str | None]]:
-    return [(warning.code, warning.path) for warning in encoded.warnings]
-
-
-def user(*blocks: dict[str, Any]) -> dict[str, Any]:
-    return {"role": "user", "content": list(blocks)}
-
-
 def said(*blocks: dict[str, Any]) -> dict[str, Any]:
     return {"role": "assistant", "content": list(blocks)}
 
@@ -96,17 +80,9 @@ def text(value: str, **raw: Any) -> dict[str, Any]:
     return {"type": "text", "text": value, **({"provider_raw": own(**raw)} if raw else {})}
 
 
-def image(**source: str) -> dict[str, Any]:
-    return {"type": "image", "source": source}
-
-
 def call(number: int, *, raw: dict[str, Any] | None = None, **input: Any) -> dict[str, Any]:
     block = {"type": "tool_use", "id": f"tu_call_{number}", "name": "weather", "input": input}
     return {**block, "provider_raw": raw} if raw else block
-
-
-def result(number: int, content: Any, **more: Any) -> dict[str, Any]:
-    return {"type": "tool_result", "tool_use_id": f"tu_call_{number}", "content": content, **more}
 
 
 def own(**more: Any) -> dict[str, Any]:

@@ -1,151 +1,39 @@
-"""The Responses wire reads: streams plain and odd, whole answers, usage, failures of all kinds."""
+"""The Responses wire reads streams, plain and odd: content, opaque state, usage, signs of life."""
 
-import json
 from typing import Any
 
 import pytest
+from tests.harness.responses_wire import (
+    COUNTED,
+    COUNTS,
+    CREATED,
+    HELLO,
+    ORIGIN,
+    SEARCH,
+    added,
+    arguments,
+    call,
+    delta,
+    done,
+    encoded,
+    end,
+    frame,
+    message,
+    new_assembler,
+    play,
+    reasoning,
+    response,
+    said,
+    spec,
+    state,
+    summary,
+    words,
+)
 
-from modeld.providers.assembler import Assembler
-from modeld.providers.failure import ProviderFailure
-from modeld.providers.spec import ModelSpec, Quirks
-from modeld.providers.wire.contract import StreamDecoder
+from modeld.providers.spec import Quirks
 from modeld.providers.wire.openai_responses import WIRE
-from modeld_protocol.content import OpaqueBlock, RefusalBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from modeld_protocol.events import TextDelta, ThinkingDelta, ToolUseInputDelta
-from modeld_protocol.model import Capabilities, ModelLimits
 from modeld_protocol.usage import Usage
-
-ORIGIN = {"provider": "openai-responses", "model": "m"}
-
-
-def spec(quirks: Quirks | None = None) -> ModelSpec:
-    return ModelSpec("o:m", "o", "openai-responses", "openai_responses", "m", Capabilities(), ModelLimits(), quirks or Quirks())
-
-
-def new_assembler(quirks: Quirks | None = None) -> Assembler:
-    more = {"quirks": quirks} if quirks else {}
-    return Assembler("msg_1", "o:m", "o", provider_type="openai-responses", wire_name="m", **more)
-
-
-# ---- frames
-
-
-def frame(kind: str, **fields: Any) -> dict[str, Any]:
-    return {"type": kind, "sequence_number": 0, **fields}
-
-
-def added(index: int, **item: Any) -> dict[str, Any]:
-    return frame("response.output_item.added", output_index=index, item=item)
-
-
-def done(index: int, **item: Any) -> dict[str, Any]:
-    return frame("response.output_item.done", output_index=index, item=item)
-
-
-def delta(kind: str, text: Any, index: int = 0, **place: Any) -> dict[str, Any]:
-    return frame(f"response.{kind}.delta", output_index=index, item_id="i", delta=text, **place)
-
-
-def words(text: str, index: int = 0, part: int = 0) -> dict[str, Any]:
-    return delta("output_text", text, index, content_index=part, logprobs=[])
-
-
-def arguments(text: str, index: int = 0) -> dict[str, Any]:
-    return delta("function_call_arguments", text, index)
-
-
-def summary(text: str, index: int = 0, part: int = 0) -> dict[str, Any]:
-    return delta("reasoning_summary_text", text, index, summary_index=part)
-
-
-def message(*parts: Any, **more: Any) -> dict[str, Any]:
-    content = [part if isinstance(part, dict) else {"type": "output_text", "text": part, "annotations": []} for part in parts]
-    return {"type": "message", "id": "msg_0", "role": "assistant", "status": "completed", "content": content, **more}
-
-
-def call(number: int, arguments: Any = "{}", **more: Any) -> dict[str, Any]:
-    return {
-        **{"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}", "name": "f", "arguments": arguments},
-        **more,
-    }
-
-
-def reasoning(*summary: str, **more: Any) -> dict[str, Any]:
-    parts = [{"type": "summary_text", "text": text} for text in summary]
-    return {"type": "reasoning", "id": "rs_0", "summary": parts, "encrypted_content": "sealed", **more}
-
-
-COUNTS = {"input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
-COUNTED = Usage(input_tokens=10, output_tokens=4, total_tokens=14)
-
-
-def response(*output: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {
-        "id": "resp_1",
-        "object": "response",
-        "status": "completed",
-        "model": "m-2026",
-        "output": list(output),
-        "usage": COUNTS,
-        **more,
-    }
-
-
-def end(*output: dict[str, Any], **more: Any) -> dict[str, Any]:
-    found = response(*output, **more)
-    return frame(f"response.{found['status']}", response=found)
-
-
-CREATED = frame("response.created", response=response(status="in_progress", usage=None))
-HELLO = [added(0, **message(status="in_progress")), words("Hel"), words("lo"), done(0, **message("Hello"))]
-SEARCH = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}}
-
-
-def encoded(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else json.dumps(value).encode()
-
-
-def feed_all(decoder: StreamDecoder, frames: list[Any]) -> None:
-    for given in frames:
-        event, data = given if isinstance(given, tuple) else (given.get("type", "") if isinstance(given, dict) else "", given)
-        decoder.feed(event, encoded(data))
-    decoder.end()
-
-
-def play(frames: list[Any], quirks: Quirks | None = None) -> Assembler:
-    assembler = new_assembler(quirks)
-    feed_all(WIRE.stream_decoder(assembler, spec(quirks)), frames)
-    assert assembler.completed
-    return assembler
-
-
-def said(assembler: Assembler) -> list[Any]:
-    """The content in short, without opaque state."""
-    short: list[Any] = []
-    for block in assembler.content:
-        match block:
-            case TextBlock():
-                short.append(block.text)
-            case RefusalBlock():
-                short.append(("refusal", block.text))
-            case ThinkingBlock():
-                short.append(("thinking", block.text))
-            case ToolUseBlock():
-                short.append((block.id, block.name, block.input))
-            case OpaqueBlock():
-                short.append(("opaque", block.provider_raw["item"]["type"]))
-            case _:
-                short.append(block)
-    return short
-
-
-def state(assembler: Assembler, number: int = 0) -> dict[str, Any] | None:
-    """Opaque state of a block, without where it is from."""
-    block = assembler.content[number]
-    raw = getattr(block, "provider_raw", None)
-    assert raw is None or ORIGIN.items() <= raw.items()
-    return raw and {name: value for name, value in raw.items() if name not in ORIGIN}
-
 
 CONTENT: list[tuple[str, list[Any], list[Any], str]] = [
     ("text", [CREATED, *HELLO, end()], ["Hello"], "end_turn"),
@@ -585,199 +473,3 @@ def test_events_come_with_the_frames_that_make_them() -> None:
         shown.append([e.text if isinstance(e, TextDelta) else e.partial_json for e in assembler.take()
                       if isinstance(e, TextDelta | ToolUseInputDelta)])  # fmt: skip
     assert shown == [[], ["Hel"], ["lo"], [], [], ['{"a"'], [":1}"], []]
-
-
-# ---- failures
-
-FAILED: list[tuple[str, list[Any], str, int | None, list[Any]]] = [
-    ("cut short", HELLO, "network", None, ["Hello"]),
-    ("an end marker of another wire alone", [*HELLO, "[DONE]"], "network", None, ["Hello"]),
-    ("nothing at all", [], "network", None, []),
-    (
-        "an error, flat",
-        [*HELLO, frame("error", code="rate_limit_exceeded", message="m", param=None)],
-        "rate_limit",
-        None,
-        ["Hello"],
-    ),
-    (
-        "an error, nested",
-        [frame("error", error={"type": "tokens", "code": "rate_limit_exceeded", "message": "m"})],
-        "rate_limit",
-        None,
-        [],
-    ),
-    ("an error without a type", [("error", {"message": "m", "code": "context_length_exceeded"})], "context_overflow", None, []),
-    ("an error of a router", [*HELLO, ("", {"error": {"code": 502, "message": "m"}})], "server_error", 502, ["Hello"]),
-    ("an error in words", [("error", b"upstream rate limit exceeded")], "rate_limit", 200, []),
-    ("failed", [*HELLO, end(status="failed", error={"code": "server_error", "message": "m"})], "server_error", None, ["Hello"]),
-    ("failed for no reason", [end(status="failed", error=None)], "server_error", None, []),
-    (
-        "failed by a limit",
-        [end(status="failed", error={"code": "rate_limit_exceeded", "message": "Try again in 1.5s."})],
-        "rate_limit",
-        None,
-        [],
-    ),
-    ("failed by a filter", [end(status="failed", error={"code": "bio_policy", "message": "m"})], "content_filter", None, []),
-    ("failed by a prompt", [end(status="failed", error={"code": "invalid_prompt", "message": "m"})], "content_filter", None, []),
-    (
-        "failed by a picture",
-        [end(status="failed", error={"code": "image_too_large", "message": "m"})],
-        "invalid_request",
-        None,
-        [],
-    ),
-    (
-        "failed by an ugly picture",
-        [end(status="failed", error={"code": "image_content_policy_violation", "message": "m"})],
-        "content_filter",
-        None,
-        [],
-    ),
-    (
-        "failed by a store",
-        [end(status="failed", error={"code": "vector_store_timeout", "message": "m"})],
-        "server_error",
-        None,
-        [],
-    ),
-    ("no JSON", [*HELLO, ("response.output_text.delta", "<html><title>Bad</title></html>")], "server_error", 200, ["Hello"]),
-    ("no object", [*HELLO, '"text"'], "server_error", 200, ["Hello"]),
-    ("nested too deeply", [*HELLO, "[" * 100_000], "server_error", 200, ["Hello"]),
-    (
-        "an item that is none",
-        [*HELLO, frame("response.output_item.added", output_index=1, item=5)],
-        "server_error",
-        200,
-        ["Hello"],
-    ),
-    ("an item that is missing", [*HELLO, frame("response.output_item.done", output_index=1)], "server_error", 200, ["Hello"]),
-    ("an end without an answer", [*HELLO, frame("response.completed")], "server_error", 200, ["Hello"]),
-    (
-        "an end with output that is none",
-        [frame("response.completed", response=response() | {"output": 5})],
-        "server_error",
-        200,
-        [],
-    ),
-    (
-        "an open call is closed",
-        [added(0, **call(1, "")), arguments('{"a'), frame("error", message="m")],
-        "server_error",
-        None,
-        [("tu_call_1", "f", {})],
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("frames", "error_class", "status", "kept"), [case[1:] for case in FAILED], ids=[case[0] for case in FAILED]
-)
-def test_failures(frames: list[Any], error_class: str, status: int | None, kept: list[Any]) -> None:
-    assembler = new_assembler()
-    decoder = WIRE.stream_decoder(assembler, spec())
-    with pytest.raises(ProviderFailure) as caught:
-        feed_all(decoder, frames)
-    assert (caught.value.error_class, caught.value.provider_status) == (error_class, status)
-    assert "; " in caught.value.message
-    assert decoder.done
-    assembler.complete("error")
-    assert said(assembler) == kept
-
-
-def test_a_failed_answer_says_how_long_to_wait_and_what_it_used() -> None:
-    assembler = new_assembler()
-    failed = end(status="failed", error={"code": "rate_limit_exceeded", "message": "Please try again in 1.5s."})
-    with pytest.raises(ProviderFailure) as caught:
-        feed_all(WIRE.stream_decoder(assembler, spec()), [failed])
-    assert caught.value.retry_after_seconds == 1.5
-    assert assembler.usage == COUNTED
-
-
-def test_a_provider_known_to_leave_the_last_event_out() -> None:
-    assembler = play(HELLO, Quirks(end_marker=False))
-    assert (said(assembler), assembler.stop_reason) == (["Hello"], "end_turn")
-
-
-@pytest.mark.parametrize(
-    ("status", "error", "error_class"),
-    [
-        (
-            400,
-            {"code": "model_not_found", "message": "The requested model 'gpt-9' does not exist.", "param": "model"},
-            "model_not_found",
-        ),
-        (400, {"code": None, "message": "The model `gpt-9` does not exist or you do not have access to it."}, "model_not_found"),
-        (400, {"code": "context_length_exceeded", "message": "m"}, "context_overflow"),
-        (400, {"code": "unsupported_parameter", "message": "m"}, "invalid_request"),
-        (401, {"code": "invalid_api_key", "message": "m"}, "auth"),
-        (404, {"code": None, "message": "Item with id 'rs_1' not found. Items are not persisted."}, "thinking_signature_invalid"),
-        (400, {"code": "invalid_encrypted_content", "message": "m"}, "thinking_signature_invalid"),
-        (400, {"message": "The encrypted content gAAA... could not be verified."}, "thinking_signature_invalid"),
-        (
-            400,
-            {"message": "Item 'rs_1' of type 'reasoning' was provided without its required following item."},
-            "thinking_signature_invalid",
-        ),
-        (404, {"code": "previous_response_not_found", "message": "m"}, "invalid_request"),
-        (400, {"message": "Previous response with id 'resp_1' not found."}, "invalid_request"),
-        (429, {"type": "insufficient_quota", "code": "insufficient_quota", "message": "m"}, "quota_exceeded"),
-        (429, {"type": "tokens", "message": "Limit 1 on tokens per min (TPM)"}, "rate_limit"),
-        (503, {"code": "slow_down", "message": "m"}, "server_error"),
-    ],
-)
-def test_statuses(status: int, error: dict[str, Any], error_class: str) -> None:
-    failure = WIRE.decode_failure(status, {}, encoded({"error": error}))
-    assert (failure.error_class, failure.provider_status) == (error_class, status)
-
-
-# ---- whole answers
-
-
-@pytest.mark.parametrize(
-    ("body", "wanted", "stop"),
-    [
-        (response(message("Hello")), ["Hello"], "end_turn"),
-        (response(reasoning("a", "b"), message("Hello")), [("thinking", "a\n\nb"), "Hello"], "end_turn"),
-        (response(message({"type": "refusal", "refusal": "No."})), [("refusal", "No.")], "refusal"),
-        (response(call(1), call(2, '{"a":1}')), [("tu_call_1", "f", {}), ("tu_call_2", "f", {"a": 1})], "tool_use"),
-        (response(SEARCH, message("Hello", phase="final_answer")), [("opaque", "web_search_call"), "Hello"], "end_turn"),
-        (response(status="incomplete", incomplete_details={"reason": "max_output_tokens"}), [], "max_tokens"),
-        (response(message("a"), status="cancelled"), ["a"], "cancelled"),
-        (b"\n\n   \n" + json.dumps(response(message("Hello"))).encode(), ["Hello"], "end_turn"),
-    ],
-)
-def test_whole_answers(body: Any, wanted: list[Any], stop: str) -> None:
-    assembler = new_assembler()
-    WIRE.decode(encoded(body), assembler)
-    assert assembler.completed
-    assert said(assembler) == wanted
-    assert (assembler.stop_reason, assembler.usage, assembler.served_model) == (stop, COUNTED, "m-2026")
-
-
-@pytest.mark.parametrize(
-    ("body", "error_class", "status"),
-    [
-        ({"error": {"code": 502, "message": "m"}}, "server_error", 502),
-        (response(message("a"), status="failed", error={"code": "rate_limit_exceeded", "message": "m"}), "rate_limit", None),
-        (response(status="failed", error={"code": "invalid_prompt", "message": "m"}), "content_filter", None),
-        (response(status="in_progress"), "server_error", None),
-        (response(status="queued"), "server_error", None),
-        (response() | {"output": {"a": 1}}, "server_error", 200),
-        (response() | {"output": [5]}, "server_error", 200),
-        ({}, "server_error", 200),
-        (b"", "server_error", 200),
-        (b"<html><body>Sign in</body></html>", "server_error", 200),
-        (b"\x00\xff\xfe", "server_error", 200),
-        (b"[]", "server_error", 200),
-        (b'"hello"', "server_error", 200),
-        (b"[" * 100_000, "server_error", 200),
-        (b'{"output":[' + b"[" * 100_000, "server_error", 200),
-    ],
-)
-def test_what_is_no_answer(body: Any, error_class: str, status: int | None) -> None:
-    with pytest.raises(ProviderFailure) as caught:
-        WIRE.decode(encoded(body), new_assembler())
-    assert (caught.value.error_class, caught.value.provider_status) == (error_class, status)
-    assert "<" not in caught.value.message
