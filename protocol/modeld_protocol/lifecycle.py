@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-FEATURES = ("model", "stream", "session", "config", "discover", "trace", "env")
+FEATURES = ("model", "stream", "session", "turn", "handoff", "usage", "file", "config", "discover", "trace", "env")
 """What this protocol version can do; a client names what it requires."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from modeld.clock import SYSTEM
 from modeld.credentials.secret import Credential, Secret
 from modeld.providers.key_queue import KeyQueue, KeyQueues, Slot
-from modeld.providers.limits_per_key import CAUTION_S, PLENTY, KeyLimits, Reading
+from modeld.providers.limits_per_key import CAUTION_S, MAX_ADVISED_S, PLENTY, KeyLimits, Reading
 from modeld.providers.wire.rate_headers import low_limits
 from modeld.upstream.contract import Origin
 
@@ -23,18 +23,19 @@ def anyio_backend() -> str:
 READINGS = [
     ("plenty", Reading(PLENTY + 5, 60.0, 100.0, True), 0.0),
     ("one left", Reading(1, 60.0, None, True), 0.0),
-    ("none left, until the reset", Reading(0, 7.0, None, True), 7.0),
+    ("none left, until the reset", Reading(0, 3.0, None, True), 3.0),
+    ("none left for long: headers advise, and one may try", Reading(0, 70.0, None, True), MAX_ADVISED_S),
     ("none left of a bucket: until one is back", Reading(0, 60.0, 60.0, True), 1.0),
-    ("tokens used up, until the reset", Reading(0, 7.0, None, False), 7.0),
-    ("tokens used up: until a share is back", Reading(0, 60.0, 1_000.0, False), 6.0),
-    ("a reset that is far away is cut", Reading(0, 86_400.0, None, False), 60.0),
+    ("tokens used up, until the reset", Reading(0, 3.0, None, False), 3.0),
+    ("tokens used up: until a share is back", Reading(0, 30.0, 1_000.0, False), 3.0),
+    ("a reset that is far away is cut", Reading(0, 86_400.0, None, False), MAX_ADVISED_S),
 ]
 
 
 @pytest.mark.parametrize(("reading", "wait_s"), [row[1:] for row in READINGS], ids=[row[0] for row in READINGS])
 def test_headers_close_a_key(reading: Reading, wait_s: float) -> None:
     limits = KeyLimits()
-    limits.start()
+    limits.start(NOW)
     limits.answered([reading], NOW)
     limits.end(answered=True)
     assert abs(limits.next_start_s(NOW) - (NOW + wait_s)) < 1e-9
@@ -46,25 +47,28 @@ def test_headers_close_a_key(reading: Reading, wait_s: float) -> None:
 def test_requests_on_their_way_count() -> None:
     limits = KeyLimits()
     for _ in range(3):
-        limits.start()
+        limits.start(NOW)
     limits.answered([Reading(3, 10.0, None, True)], NOW)
     assert limits.next_start_s(NOW) == NOW  # three are left, two are on their way
-    limits.start()
-    assert limits.next_start_s(NOW) == NOW + 10
+    limits.start(NOW)
+    assert limits.next_start_s(NOW) == NOW + MAX_ADVISED_S
+    late_s = NOW + MAX_ADVISED_S
+    limits.start(late_s)
+    assert limits.next_start_s(late_s) == NOW + 10  # the reset comes with the advice's end
 
 
 def test_a_refusal_closes_the_key_then_lets_one_through_at_a_time() -> None:
     limits = KeyLimits()
-    limits.start()
+    limits.start(NOW)
     limits.refused(2.0, NOW)
     limits.end(answered=False)
     assert limits.next_start_s(NOW) == NOW + 2
     later_s = NOW + 2
-    limits.start()
+    limits.start(NOW)
     assert limits.next_start_s(later_s) == inf  # until the first is answered
     limits.answered([], later_s)
-    limits.start()
-    limits.start()
+    limits.start(NOW)
+    limits.start(NOW)
     assert limits.next_start_s(later_s) == inf  # two at a time now
     assert limits.next_start_s(later_s + CAUTION_S) == later_s + CAUTION_S
 
@@ -77,8 +81,8 @@ def test_a_used_up_quota_is_no_rate() -> None:
 
 def test_concurrency_is_bounded() -> None:
     limits = KeyLimits(max_running=2)
-    limits.start()
-    limits.start()
+    limits.start(NOW)
+    limits.start(NOW)
     limits.answered([], NOW)
     assert limits.next_start_s(NOW) == inf
     limits.end(answered=True)

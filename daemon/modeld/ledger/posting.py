@@ -72,6 +72,11 @@ class Posting:
         """How many rows are not in the store yet."""
         return len(self._waiting)
 
+    def ready(self) -> None:
+        """Open the journal now, so that the first call finds it open."""
+        if self._journal is None:
+            self._open()
+
     def enter(self, kind: Kind, values: tuple[Any, ...], *, keep: bool) -> _Done | None:
         """Write an entry down, `values` in the order of its columns: None where that is done, else its commit to wait for, which
         raises StoreError. With `keep` it isn't forgotten where it can't be written now."""

@@ -141,7 +141,7 @@ class KeyQueue:
 
     def _admit(self) -> Slot:
         slot = Slot(self)
-        self.limits.start()
+        self.limits.start(self.clock.monotonic())
         return slot
 
     def _leave(self, client: str, place: _Place) -> None:

@@ -15,7 +15,8 @@ from ..limits import MAX_CALLS_RUNNING_PER_KEY, MAX_RETRY_WAIT_S
 CAUTION_S = 10.0  # after the last throttled answer, until the key is trusted again
 PLENTY = 32.0  # requests left from which on they needn't be counted
 FIRST_PAUSE_S = 0.025  # the least that a refusal closes a key, doubled with each one that follows without a success between
-MAX_PAUSE_S = 2.0
+MAX_PAUSE_S = 1.0
+MAX_ADVISED_S = 5.0  # the longest that headers of a good answer keep the next call away: they advise, a throttled answer orders
 WORK_SHARE = 0.1  # of a used-up token limit that has to be back before the next call
 
 
@@ -30,12 +31,13 @@ class Reading(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """`tokens` starts at `at_s`, and `rate` more a second; what it knows ends at `until_s`."""
+    """`tokens` starts at `at_s`, and `rate` more a second; what it knows ends at `until_s`. The last start was at `last_s`."""
 
     tokens: float
     at_s: float
     rate: float
     until_s: float
+    last_s: float
 
     def next_start_s(self, now_s: float) -> float:
         """When a call may start."""
@@ -44,11 +46,12 @@ class Bucket(NamedTuple):
         held = self.tokens + self.rate * (now_s - self.at_s)
         if held >= 1.0:
             return now_s
-        return min(self.until_s, now_s + (1.0 - held) / self.rate) if self.rate > 0 else self.until_s
+        full_s = min(self.until_s, now_s + (1.0 - held) / self.rate) if self.rate > 0 else self.until_s
+        return max(now_s, min(full_s, self.last_s + MAX_ADVISED_S))
 
-    def taken(self) -> "Bucket":
+    def taken(self, now_s: float) -> "Bucket":
         """One start less."""
-        return self._replace(tokens=self.tokens - 1.0)
+        return self._replace(tokens=self.tokens - 1.0, last_s=now_s)
 
 
 def closed_for_s(reading: Reading) -> float:
@@ -65,7 +68,7 @@ def bucket_of(reading: Reading, unanswered: int, now_s: float) -> Bucket | None:
     if left >= PLENTY or reading.reset_s <= 0:
         return None
     used = 0.0 if reading.limit is None else reading.limit - reading.remaining
-    return Bucket(left, now_s, used / reading.reset_s if used > 0 else 0.0, now_s + reading.reset_s)
+    return Bucket(left, now_s, used / reading.reset_s if used > 0 else 0.0, now_s + reading.reset_s, now_s)
 
 
 class KeyLimits:
@@ -132,12 +135,12 @@ class KeyLimits:
             return True
         return False
 
-    def start(self) -> None:
+    def start(self, now_s: float) -> None:
         """A call starts."""
         self.running += 1
         self.unanswered += 1
         if self._bucket is not None:
-            self._bucket = self._bucket.taken()
+            self._bucket = self._bucket.taken(now_s)
 
     def answered(self, readings: list[Reading], now_s: float) -> None:
         """A good response head came, with its limits if it told any."""
@@ -150,7 +153,7 @@ class KeyLimits:
             if reading.requests:
                 self._bucket = bucket_of(reading, self.unanswered, now_s)
             elif (wait_s := closed_for_s(reading)) > 0:
-                self._close(wait_s, now_s)
+                self._close(min(wait_s, MAX_ADVISED_S), now_s)
 
     def refused(self, wait_s: float, now_s: float) -> None:
         """A throttled answer: nothing leaves for `wait_s`. A wait of more than a minute means a used-up quota rather than a
