@@ -240,6 +240,7 @@ class Audit:
 
     async def upkeep(self) -> None:
         """For as long as the daemon lives: settle what a death left open, and forget what is too old."""
+        self._posting.ready()
         while True:
             try:
                 await self.settle_interrupted()
