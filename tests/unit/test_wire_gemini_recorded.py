@@ -9,7 +9,6 @@ from tests.harness.gemini_wire import Recording, decode, each, encode, frames_of
 
 from modeld.providers.wire.gemini import WIRE
 from modeld_protocol.content import Message, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
-from modeld_protocol.events import MessageStart, TextDelta, ThinkingDelta, ToolUseEnd, ToolUseInputDelta, ToolUseStart
 from modeld_protocol.request import CanonicalRequest
 
 RECORDINGS = recordings()
@@ -38,15 +37,6 @@ def test_nothing_but_answers_and_failures(recording: Recording) -> None:
     assert assembler.completed
 
 
-@each(STREAMS)
-@pytest.mark.parametrize("size", [1, 7, 64, 1_000])
-def test_any_split_gives_the_same_events(recording: Recording, size: int) -> None:
-    whole, _ = replay(recording)
-    cut, _ = replay(recording, range(size, len(recording.body), size))
-    assert cut.events == whole.events
-    assert cut.terminal_event() == whole.terminal_event()
-
-
 @each([one for one in ANSWERS if one.kind != "whole"])
 def test_an_array_is_the_stream_that_it_would_have_been(recording: Recording) -> None:
     if recording.kind == "array":
@@ -58,23 +48,6 @@ def test_an_array_is_the_stream_that_it_would_have_been(recording: Recording) ->
     one, two = replay(recording)[0], replay(other)[0]
     assert one.events == two.events
     assert (one.terminal_event(), one.warnings, one.served_model) == (two.terminal_event(), two.warnings, two.served_model)
-
-
-@each(ANSWERS)
-def test_deltas_are_the_content(recording: Recording) -> None:
-    assembler, _ = replay(recording)
-    events, content = assembler.events, assembler.content
-    assert isinstance(events[0], MessageStart)
-    for delta, block in ((TextDelta, TextBlock), (ThinkingDelta, ThinkingBlock)):
-        shown = "".join(event.text for event in events if isinstance(event, delta))
-        assert shown == "".join(found.text for found in content if isinstance(found, block))
-    started = [event.tool_use_id for event in events if isinstance(event, ToolUseStart)]
-    ended = {event.tool_use_id: event.final_input for event in events if isinstance(event, ToolUseEnd)}
-    assert started == list(ended)
-    for found in content:
-        if isinstance(found, ToolUseBlock):
-            fragments = [e.partial_json for e in events if isinstance(e, ToolUseInputDelta) and e.tool_use_id == found.id]
-            assert found.input == ended[found.id] == json.loads("".join(fragments))
 
 
 STOPS = {

@@ -3,13 +3,12 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
-import msgspec
 import openai
 import pytest
+from tests.harness.recorded import ROOT, Recording, each, frames_of, recording_of
 
 from modeld.providers.assembler import Assembler
 from modeld.providers.catalog import facts_of, row_of
@@ -18,29 +17,12 @@ from modeld.providers.spec import ModelSpec, Quirks
 from modeld.providers.wire.openai_chat import WIRE
 from modeld.upstream.sse import SseDecoder
 from modeld_protocol.content import RefusalBlock, TextBlock, ThinkingBlock, ToolUseBlock
-from modeld_protocol.events import MessageStart, TextDelta, ToolUseEnd, ToolUseInputDelta, ToolUseStart
 from modeld_protocol.model import Capabilities, ModelLimits
 
-ROOT = Path(__file__).parents[3] / "shared" / "recorded"
 DIALECTS = ("openai-chat", "deepseek", "qwen", "glm", "kimi", "minimax", "openrouter", "groq", "cerebras", "ollama-openai")
 TYPES = {"openai-chat": "openai", "ollama-openai": "openai-compatible"}
 IN_BAND = {"openrouter/01", "openrouter/05", "openrouter/15", "groq/02"}
 """Errors inside of a 200."""
-
-
-class Recording(msgspec.Struct):
-    """One exchange, as far as it matters here."""
-
-    id: str
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    streamed: bool
-    quirks: Quirks
-
-    @property
-    def short(self) -> str:
-        return "-".join(self.id.split("-")[: self.id.split("/")[0].count("-") + 1])
 
 
 def _recordings() -> Iterator[Recording]:
@@ -50,11 +32,7 @@ def _recordings() -> Iterator[Recording]:
             url = (raw.get("request") or {}).get("url", "/chat/completions").partition("?")[0]
             if not url.endswith("/chat/completions"):
                 continue  # another wire of the same provider
-            response = raw["response"]
-            headers = {str(name).lower(): str(value) for name, value in (response.get("headers") or {}).items()}
-            streamed = response["body"].lstrip().startswith(("data:", ":", "event:"))
-            body = response["body"].encode()
-            yield Recording(raw["id"], response["status"], headers, body, streamed, _quirks(dialect, raw))
+            yield recording_of(raw, quirks=_quirks(dialect, raw))
 
 
 def _quirks(dialect: str, raw: dict[str, Any]) -> Quirks:
@@ -73,10 +51,6 @@ STREAMS = [recording for recording in ANSWERS if recording.streamed]
 pytestmark = pytest.mark.skipif(not RECORDINGS, reason="no recorded traffic here")
 
 
-def each(recordings: list[Recording]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("recording", recordings, ids=[recording.id for recording in recordings])
-
-
 def played(
     recording: Recording, size: int | None = None, quirks: Quirks | None = None
 ) -> tuple[Assembler, ProviderFailure | None]:
@@ -88,12 +62,9 @@ def played(
         if not recording.streamed:
             WIRE.decode(recording.body, assembler)
         else:
-            frames, decoder = SseDecoder(), WIRE.stream_decoder(assembler, model)
-            size = size or len(recording.body)
-            pieces = [recording.body[at : at + size] for at in range(0, len(recording.body), size)]
-            for found in [*map(frames.feed, pieces), frames.end()]:
-                for event, data in found:
-                    decoder.feed(event, data)
+            decoder = WIRE.stream_decoder(assembler, model)
+            for event, data in frames_of(SseDecoder(), recording.body, size):
+                decoder.feed(event, data)
             decoder.end()
     except ProviderFailure as failure:
         assembler.complete("error")
@@ -116,33 +87,6 @@ def test_nothing_but_answers_and_failures(recording: Recording) -> None:
         assert not any(
             warning.code == "stream_repaired" and "end marker" not in warning.message for warning in assembler.warnings
         )
-
-
-@each(STREAMS)
-@pytest.mark.parametrize("size", [1, 7, 64, 1_000])
-def test_any_split_gives_the_same_events(recording: Recording, size: int) -> None:
-    whole, failure = played(recording)
-    cut, failed = played(recording, size)
-    assert cut.events == whole.events
-    assert cut.terminal_event() == whole.terminal_event()
-    assert (failed and failed.message) == (failure and failure.message)
-
-
-@each(STREAMS)
-def test_deltas_are_the_content(recording: Recording) -> None:
-    assembler, _ = played(recording)
-    events, content = assembler.events, assembler.content
-    assert isinstance(events[0], MessageStart)
-    shown = "".join(event.text for event in events if isinstance(event, TextDelta))
-    assert shown == "".join(block.text for block in content if isinstance(block, TextBlock | RefusalBlock))
-    started = [event.tool_use_id for event in events if isinstance(event, ToolUseStart)]
-    ended = {event.tool_use_id: event.final_input for event in events if isinstance(event, ToolUseEnd)}
-    assert started == list(ended)
-    for block in content:
-        if isinstance(block, ToolUseBlock):
-            fragments = [e.partial_json for e in events if isinstance(e, ToolUseInputDelta) and e.tool_use_id == block.id]
-            assert block.input == ended[block.id]
-            assert _parsed("".join(fragments)) == block.input
 
 
 @each(GOOD)

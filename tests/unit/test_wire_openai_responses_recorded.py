@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import msgspec
 import openai
 import pytest
+from tests.harness.recorded import ROOT, Recording, each, frames_of, recording_of
 
 from modeld.providers.assembler import Assembler
 from modeld.providers.failure import ProviderFailure
@@ -16,11 +16,9 @@ from modeld.providers.spec import ModelSpec, Quirks
 from modeld.providers.wire.openai_responses import WIRE
 from modeld.upstream.sse import SseDecoder
 from modeld_protocol.content import Message, OpaqueBlock, RefusalBlock, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
-from modeld_protocol.events import MessageStart, TextDelta, ThinkingDelta, ToolUseEnd, ToolUseInputDelta, ToolUseStart
 from modeld_protocol.model import Capabilities, ModelLimits
 from modeld_protocol.request import CanonicalRequest
 
-ROOT = Path(__file__).parents[3] / "shared" / "recorded"
 QUIRKS = Quirks(thinking="effort", stop=False, reasoning_bound_to_model=True)
 MODEL = ModelSpec("o:m", "o", "openai-responses", "openai_responses", "m", Capabilities(), ModelLimits(), QUIRKS)
 IN_BAND = {"openai-responses/14"}
@@ -29,30 +27,13 @@ CONTRADICTS_ITSELF = {"openai-responses/21"}
 """Whoever recorded it changed the finished items, and not the deltas."""
 
 
-class Recording(msgspec.Struct):
-    """One exchange, as far as it matters here."""
-
-    id: str
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    streamed: bool
-
-    @property
-    def short(self) -> str:
-        return "-".join(self.id.split("-")[: self.id.split("/")[0].count("-") + 1])
-
-
 def _recordings() -> Iterator[Recording]:
     for path in sorted(ROOT.glob("*/*.json")):
         raw = json.loads(path.read_text("utf-8"))
         url = (raw.get("request") or {}).get("url", "").partition("?")[0]
         if not (url.endswith("/responses") or (not url and raw["dialect"] == "openai-responses")):
             continue
-        response = raw["response"]
-        headers = {str(name).lower(): str(value) for name, value in (response.get("headers") or {}).items()}
-        streamed = response["body"].lstrip().startswith(("data:", ":", "event:"))
-        yield Recording(raw["id"], response["status"], headers, response["body"].encode(), streamed)
+        yield recording_of(raw)
 
 
 RECORDINGS = list(_recordings())
@@ -63,10 +44,6 @@ STREAMS = [recording for recording in ANSWERS if recording.streamed]
 pytestmark = pytest.mark.skipif(not RECORDINGS, reason="no recorded traffic here")
 
 
-def each(recordings: list[Recording]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("recording", recordings, ids=[recording.id for recording in recordings])
-
-
 def played(recording: Recording, size: int | None = None) -> tuple[Assembler, ProviderFailure | None]:
     """The answer, its body cut into pieces of `size` bytes."""
     assembler = Assembler("msg_1", "o:m", "o", provider_type="openai-responses", wire_name="m")
@@ -74,12 +51,9 @@ def played(recording: Recording, size: int | None = None) -> tuple[Assembler, Pr
         if not recording.streamed:
             WIRE.decode(recording.body, assembler)
         else:
-            frames, decoder = SseDecoder(), WIRE.stream_decoder(assembler, MODEL)
-            size = size or len(recording.body)
-            pieces = [recording.body[at : at + size] for at in range(0, len(recording.body), size)]
-            for found in [*map(frames.feed, pieces), frames.end()]:
-                for event, data in found:
-                    decoder.feed(event, data)
+            decoder = WIRE.stream_decoder(assembler, MODEL)
+            for event, data in frames_of(SseDecoder(), recording.body, size):
+                decoder.feed(event, data)
             decoder.end()
     except ProviderFailure as failure:
         assembler.complete("error")
@@ -101,34 +75,6 @@ def test_nothing_but_answers_and_failures(recording: Recording) -> None:
     if failure is None:
         repaired = any(warning.code == "stream_repaired" for warning in assembler.warnings)
         assert repaired == (recording.short in CONTRADICTS_ITSELF)
-
-
-@each(STREAMS)
-@pytest.mark.parametrize("size", [1, 7, 64, 1_000])
-def test_any_split_gives_the_same_events(recording: Recording, size: int) -> None:
-    whole, failure = played(recording)
-    cut, failed = played(recording, size)
-    assert cut.events == whole.events
-    assert cut.terminal_event() == whole.terminal_event()
-    assert (failed and failed.message) == (failure and failure.message)
-
-
-@each(STREAMS)
-def test_deltas_are_the_content(recording: Recording) -> None:
-    assembler, _ = played(recording)
-    events, content = assembler.events, assembler.content
-    assert isinstance(events[0], MessageStart)
-    shown = "".join(event.text for event in events if isinstance(event, TextDelta))
-    assert shown == "".join(block.text for block in content if isinstance(block, TextBlock | RefusalBlock))
-    thought = "".join(event.text for event in events if isinstance(event, ThinkingDelta))
-    assert thought == "".join(block.text for block in content if isinstance(block, ThinkingBlock))
-    started = [event.tool_use_id for event in events if isinstance(event, ToolUseStart)]
-    ended = {event.tool_use_id: event.final_input for event in events if isinstance(event, ToolUseEnd)}
-    assert started == list(ended)
-    for block in content:
-        if isinstance(block, ToolUseBlock):
-            fragments = [e.partial_json for e in events if isinstance(e, ToolUseInputDelta) and e.tool_use_id == block.id]
-            assert block.input == ended[block.id] == json.loads("".join(fragments))
 
 
 # ---- against the SDK
