@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from tests.harness.daemon import DaemonProcess, models_yaml
 from tests.harness.peer import Peer
+from tests.harness.raw_client import answer, check_refusal, connect, framed, refused, status, text_request, usable
 
 from modeld.simulator import Simulator
 
@@ -38,20 +39,6 @@ def daemon(served: Served) -> DaemonProcess:
     return served.daemon
 
 
-async def connect(daemon: DaemonProcess, transport: str = "unix", *, initialize: bool = True) -> Peer:
-    """A raw client; closed with `async with`."""
-    if transport == "unix":
-        peer, options = await Peer.connect(daemon.socket, validate=False), {}
-    else:
-        found = re.search(r"127\.0\.0\.1:(\d+)", daemon.output())
-        assert found is not None
-        peer = await Peer.connect_tcp(int(found[1]), validate=False)
-        options = {"token": (daemon.runtime_dir / "token").read_text().strip()}
-    if initialize:
-        await peer.initialize(**options)
-    return peer
-
-
 @pytest.fixture
 async def peer(daemon: DaemonProcess) -> AsyncIterator[Peer]:
     async with await connect(daemon) as peer:
@@ -64,46 +51,6 @@ async def other(daemon: DaemonProcess) -> AsyncIterator[Peer]:
     async with await connect(daemon) as peer:
         yield peer
         await usable(peer)
-
-
-async def usable(peer: Peer) -> None:
-    assert (await peer.call("daemon/status")).ok()["pid"]
-
-
-def framed(body: bytes | str, header: bytes = b"Content-Length: %d\r\n\r\n") -> bytes:
-    body = body.encode() if isinstance(body, str) else body
-    return header % len(body) + body
-
-
-def status(rpc_id: Any, **fields: Any) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", "id": rpc_id, "method": "daemon/status", **fields}, ensure_ascii=False).encode()
-
-
-def text_request(rpc_id: Any, text: str) -> bytes:
-    return status(rpc_id, method="model/estimateTokens", params={"messages": text})
-
-
-async def answer(peer: Peer, data: bytes, timeout_s: float = 10) -> Any:
-    """The next message after these bytes."""
-    before = len(peer.messages)
-    peer.send_bytes(data)
-    await peer.until(lambda: len(peer.messages) > before, timeout_s)
-    return peer.messages[before]
-
-
-async def refused(peer: Peer, data: bytes, timeout_s: float = 5) -> list[Any]:
-    """What comes between these bytes and the close."""
-    before = len(peer.messages)
-    peer.send_bytes(data)
-    await peer.until_closed(timeout_s)
-    return peer.messages[before:]
-
-
-def check_refusal(found: list[Any]) -> None:
-    """A parse error without an id, or a close without a word."""
-    assert len(found) <= 1
-    for message in found:
-        assert (message["error"]["code"], message["id"]) == (-32700, None)
 
 
 # ---- bodies
