@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 
 from modeld_protocol.errors import ErrorClass
 from modeld_protocol.model import TokenCountParams
@@ -60,9 +61,8 @@ class Books:
         Raises ProviderFailure: the call's own, `quota_exceeded` where a budget doesn't allow it, `other` where the row can't
         be written; in these two cases nothing was sent.
         """
-        facts = _facts(call)
-        account = self._open(call, facts)
-        row, begun = self.audit.begin(facts)
+        account = self._open(call)
+        row, begun = self.audit.begin(_facts(call))
         if begun is not None:
             await self._begun(call, account, row, begun)
         call.holds_end = call.consumer is not None
@@ -103,12 +103,12 @@ class Books:
         ending = ("cancelled", "cancelled") if isinstance(error, asyncio.CancelledError) else ("failed", "other")
         await self._finished(call, self.audit.finish(row, ending[0], call.outcome, ending[1]))
 
-    def _open(self, call: Call, facts: CallFacts) -> Account:
+    def _open(self, call: Call) -> Account:
         estimate = self._most(call) if self.budgets.limits else None
         try:
             return self.budgets.open(self._clock.wall(), call.client_id, call.session_id, estimate)
         except BudgetExceeded as exceeded:
-            self.audit.refuse(facts, "quota_exceeded")
+            self.audit.refuse(_facts(call), "quota_exceeded")
             raise _failure(call, "quota_exceeded", exceeded.message) from None
 
     @staticmethod
@@ -157,8 +157,14 @@ def _facts(call: Call) -> CallFacts:
         call.client_id,
         call.session_id,
         call.turn_id,
-        f"{spec.wire}/{__version__}",
+        _adapter_version(spec.wire),
     )
+
+
+@lru_cache(64)
+def _adapter_version(wire: str) -> str:
+    """One text for all calls of a wire: their rows hold it for as long as they run."""
+    return f"{wire}/{__version__}"
 
 
 def _failure(call: Call, error_class: ErrorClass, message: str, *, retryable: bool = False) -> ProviderFailure:

@@ -65,6 +65,7 @@ Run = Callable[[Call], Awaitable[CanonicalResponse]]
 Around = Callable[[Call, Run], Awaitable[CanonicalResponse]]
 _log = logger("runtime")
 _OF_THE_KEY = ("auth", "quota_exceeded", "rate_limit")
+_NO_ENV: Env = {}
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -216,8 +217,8 @@ class Runtime:
             spec,
             request_id,
             self.clock.new_id("msg"),
-            env=env or {},
-            trace=self._observed(trace, {"client": client_id, "session_id": session_id, "turn_id": turn_id}, lent=bool(env)),
+            env=_NO_ENV if env is None else env,
+            trace=partial(self._observe, CallLog(self._debug, client_id, session_id, turn_id), trace, bool(env)),
             client_id=client_id,
             session_id=session_id,
             turn_id=turn_id,
@@ -258,34 +259,26 @@ class Runtime:
         adapter = self.snapshot.adapters[call.spec.provider]
         return await (adapter.complete(call) if call.consumer is None else adapter.stream(call))
 
-    def _observed(
-        self, trace: Callable[[TraceEvent], None] | None, whose: dict[str, str | None], *, lent: bool
-    ) -> Callable[[TraceEvent], None]:
+    def _observe(self, log: CallLog, trace: Callable[[TraceEvent], None] | None, lent: bool, event: TraceEvent) -> None:
         """The trace bus of one call: the log and the availability of providers listen, then the client that asked.
 
         What a provider has against a key that a client lends says nothing about the provider for others.
         """
-
-        log = CallLog(self._debug, whose)
-
-        def observe(event: TraceEvent) -> None:
-            log.observe(event)
-            changes: list[AvailabilityChanged] | None = None
-            if isinstance(event, CallStarted):
-                changes = self._availability.started(event.provider, event.model)
-            elif isinstance(event, CallCompleted):
-                changes = self._availability.succeeded(event.provider, event.model)
-            elif isinstance(event, CallFailed):
-                if event.error_class == "auth" and (adapter := self.snapshot.config.adapters.get(event.provider)):
-                    self._keys.rejected(adapter)
-                if not (lent and event.error_class in _OF_THE_KEY):
-                    changes = self._availability.failed(event.provider, event.model, event.error_class)
-            if trace is not None:
-                trace(event)
-            if changes:
-                self._changed(changes, trace)
-
-        return observe
+        log.observe(event)
+        changes: list[AvailabilityChanged] | None = None
+        if isinstance(event, CallStarted):
+            changes = self._availability.started(event.provider, event.model)
+        elif isinstance(event, CallCompleted):
+            changes = self._availability.succeeded(event.provider, event.model)
+        elif isinstance(event, CallFailed):
+            if event.error_class == "auth" and (adapter := self.snapshot.config.adapters.get(event.provider)):
+                self._keys.rejected(adapter)
+            if not (lent and event.error_class in _OF_THE_KEY):
+                changes = self._availability.failed(event.provider, event.model, event.error_class)
+        if trace is not None:
+            trace(event)
+        if changes:
+            self._changed(changes, trace)
 
     def _changed(self, changes: list[AvailabilityChanged], trace: Callable[[TraceEvent], None] | None) -> None:
         for change in changes:

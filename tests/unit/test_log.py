@@ -101,7 +101,7 @@ EVENTS: list[tuple[TraceEvent, Debug, dict[str, Any] | None]] = [
 def test_every_line_of_a_call_says_whose_it_is(
     stream: io.StringIO, event: TraceEvent, debug: Debug, said: dict[str, Any] | None
 ) -> None:
-    CallLog(debug, WHOSE).observe(event)
+    CallLog(debug, *WHOSE.values()).observe(event)
     found = lines(stream)
     assert len(found) == (said is not None)
     for line in found:

@@ -9,13 +9,15 @@ _log = logger("runtime")
 
 
 class CallLog:
-    """The trace bus of one call into the log. `whose` are ids that stand in every line."""
+    """The trace bus of one call into the log. The ids say whose call it is; they stand in every line."""
 
-    __slots__ = ("_debug", "_whose")
+    __slots__ = ("_client_id", "_debug", "_session_id", "_turn_id")
 
-    def __init__(self, debug: Debug, whose: dict[str, str | None]) -> None:
+    def __init__(self, debug: Debug, client_id: str | None, session_id: str | None, turn_id: str | None) -> None:
         self._debug = debug
-        self._whose = whose
+        self._client_id = client_id
+        self._session_id = session_id
+        self._turn_id = turn_id
 
     def observe(self, event: TraceEvent) -> None:
         """Write what is to be said of one event."""
@@ -36,7 +38,7 @@ class CallLog:
             self._of_call().warning("cached prefix lost", **self._named(event), **lost)
 
     def _of_call(self) -> Logger:
-        return _log.child(**self._whose)
+        return _log.child(client=self._client_id, session_id=self._session_id, turn_id=self._turn_id)
 
     def _failed(self, event: CallFailed) -> None:
         if event.will_retry and not self._debug.retries:

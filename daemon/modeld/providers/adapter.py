@@ -6,7 +6,7 @@ made.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from math import isfinite
 from typing import Any
 
@@ -43,13 +43,13 @@ class WireAdapter:
 
     # ---- the contract
 
-    async def complete(self, call: Call) -> CanonicalResponse:
+    def complete(self, call: Call) -> Coroutine[Any, Any, CanonicalResponse]:
         """See ProviderAdapter."""
-        return await self._registered(call, stream=False)
+        return self._registered(call, stream=False)
 
-    async def stream(self, call: Call) -> CanonicalResponse:
+    def stream(self, call: Call) -> Coroutine[Any, Any, CanonicalResponse]:
         """See ProviderAdapter."""
-        return await self._registered(call, stream=True)
+        return self._registered(call, stream=True)
 
     def estimate_input_tokens(self, params: TokenCountParams) -> int:
         """See ProviderAdapter."""

@@ -155,7 +155,7 @@ class Assembler:
         self._held: dict[tuple[_Kind, object], list[Callable[[], None]]] = {}
         self._replaying = False
         self._tool_count = 0
-        self._tool_ids: set[str] = set()
+        self._tool_ids: set[str] | None = None  # most answers call no tool
         self.taken_tool_ids: Container[str] = ()
         self._cut_tool: ToolUseBlock | None = None
 
@@ -326,6 +326,8 @@ class Assembler:
         tool_id = canonical_tool_id(provider_id, self.message_id, ordinal)
         if tool_id in self.taken_tool_ids:
             tool_id = canonical_tool_id(None, self.message_id, ordinal)
+        if self._tool_ids is None:
+            self._tool_ids = set()
         while tool_id in self._tool_ids:
             tool_id = f"{tool_id}_{ordinal}"
         self._tool_ids.add(tool_id)

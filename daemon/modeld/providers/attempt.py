@@ -25,12 +25,28 @@ from .estimate import estimate_input_tokens, estimate_output_tokens
 from .failure import ProviderFailure
 from .key_queue import Slot
 from .link import Link, unreachable
-from .wire.contract import REQUEST_ID_HEADERS, Encoded, StreamDecoder
+from .wire.contract import REQUEST_ID_HEADERS, Encoded
 from .wire.halves import MARK, Frame, Halves
 
 
 class Attempt:
     """One attempt of one call: its assembler, its clock readings, its deadlines."""
+
+    __slots__ = (
+        "_call_started",
+        "_credential",
+        "_encoded",
+        "_first",
+        "_number",
+        "_request_id",
+        "_slot",
+        "_started",
+        "_timeout_s",
+        "assembler",
+        "call",
+        "link",
+        "raw_frames",
+    )
 
     def __init__(
         self,
@@ -54,7 +70,7 @@ class Attempt:
         self._started = link.clock.monotonic()
         self._first: float | None = None
         self._request_id: str | None = None
-        self.raw_frames: list[Any] = []
+        self.raw_frames: list[Any] | None = [] if call.request.include_raw else None
         self.assembler = call.assembler = _new_assembler(call, link.name)
         self.assembler.taken_tool_ids = call.taken_tool_ids
 
@@ -76,7 +92,7 @@ class Attempt:
             if failure.retry_after_seconds is None:
                 failure.retry_after_seconds = parse_retry_after(exchange.headers, self.link.clock.wall())
             raise
-        if self.call.request.include_raw:
+        if self.raw_frames is not None:
             self.raw_frames.append(_raw_of(body))
 
     async def stream(self) -> None:
@@ -87,36 +103,22 @@ class Attempt:
                 watch.start(timeout)
                 exchange = await self.link.open(self._encoded, self._credential, self._timeout_s, stream=True)
                 self._note(exchange)
-                await self._pump(exchange, watch)
+                if exchange.status >= 300 or not _is_stream(exchange.headers, self.link.wire.framing):
+                    self._decode(exchange, await self.link.read_whole(exchange))
+                    self.emit()
+                else:
+                    reader = FrameReader(self, exchange, watch)
+                    try:
+                        await exchange.pump(reader.on_data)
+                        reader.end()
+                    finally:
+                        reader.close()
         except TimeoutError as error:
             raise (self.assembler.failure or self._timed_out(*watch.verdict())) from error
-        finally:
-            watch.stop()
-
-    async def _pump(self, exchange: Exchange, watch: StreamDeadlines) -> None:
-        if exchange.status >= 300 or not _is_stream(exchange.headers, self.link.wire.framing):
-            self._decode(exchange, await self.link.read_whole(exchange))
-            self.emit()
-            return
-        consumer = self.call.consumer
-        reader = FrameReader(self, self.link.wire.stream_decoder(self.assembler, self.call.spec), watch)
-
-        def flow(writable: bool) -> None:
-            watch.paused(not writable)
-            (exchange.resume if writable else exchange.pause)()
-
-        unsubscribe = consumer.on_writable_change(flow) if consumer else None
-        if consumer and not consumer.writable:
-            flow(False)
-        try:
-            await exchange.pump(reader.on_data)
-            reader.end(exchange)
-        except UpstreamError as error:
+        except UpstreamError as error:  # while the body came: what fails before that is a ProviderFailure already
             raise (self.assembler.failure or unreachable(error, self.link.name)) from error
         finally:
-            if unsubscribe:
-                unsubscribe()
-            exchange.close()
+            watch.stop()
 
     def _note(self, exchange: Exchange) -> None:
         headers = exchange.headers
@@ -214,7 +216,7 @@ class Attempt:
         return metrics
 
     def _raw_response(self) -> Any:
-        if not self.call.request.include_raw or not self.raw_frames:
+        if not self.raw_frames:
             return None
         return self.raw_frames[0] if self.call.consumer is None else self.raw_frames
 
@@ -250,13 +252,32 @@ class Attempt:
 
 
 class FrameReader:
-    """What happens on every read of a stream: frames, wire, events, consumer. The hot path of the daemon."""
+    """What happens on every read of a stream: frames, wire, events, consumer. The hot path of the daemon.
 
-    def __init__(self, attempt: "Attempt", decoder: StreamDecoder, watch: StreamDeadlines) -> None:
+    Until `close` it follows the consumer: one that takes no more pauses the exchange.
+    """
+
+    __slots__ = (
+        "_attempt",
+        "_decoder",
+        "_escapes",
+        "_exchange",
+        "_feed",
+        "_feed_frames",
+        "_frames",
+        "_halves",
+        "_head",
+        "_seen",
+        "_unsubscribe",
+        "_watch",
+    )
+
+    def __init__(self, attempt: "Attempt", exchange: Exchange, watch: StreamDeadlines) -> None:
         self._attempt = attempt
-        self._decoder = decoder
+        self._exchange = exchange
         self._watch = watch
         wire = attempt.link.wire
+        self._decoder = decoder = wire.stream_decoder(attempt.assembler, attempt.call.spec)
         self._frames = (
             SseDecoder(limits.MAX_LINE_BYTES, limits.MAX_EVENT_BYTES)
             if wire.framing == "sse"
@@ -266,9 +287,22 @@ class FrameReader:
         self._feed = decoder.feed
         self._seen = False
         self._head = b""
-        self._keep_raw = attempt.call.request.include_raw
         self._escapes = False
         self._halves: Halves | None = None
+        consumer = attempt.call.consumer
+        self._unsubscribe = consumer.on_writable_change(self._flow) if consumer else None
+        if consumer and not consumer.writable:
+            self._flow(False)
+
+    def _flow(self, writable: bool) -> None:
+        self._watch.paused(not writable)
+        (self._exchange.resume if writable else self._exchange.pause)()
+
+    def close(self) -> None:
+        """Let go of the consumer and of the exchange."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        self._exchange.close()
 
     def on_data(self, data: bytes) -> bool:
         """One read from the provider; True once the wire's end marker has come."""
@@ -291,7 +325,7 @@ class FrameReader:
             self._watch.last_words(limits.COUNTS_AFTER_ERROR_S)
         elif alive:
             self._watch.alive()
-        if self._keep_raw:
+        if self._attempt.raw_frames is not None:
             self._attempt.raw_frames += [_raw_of(payload) for _, payload in frames]
         self._attempt.emit()
         return decoder.done
@@ -326,14 +360,14 @@ class FrameReader:
         elif len(self._head) < limits.MAX_ERROR_BODY_BYTES:
             self._head += data
 
-    def end(self, exchange: Exchange) -> None:
+    def end(self) -> None:
         """The body is over. Raises ProviderFailure where the stream isn't."""
         decoder = self._decoder
         if decoder.done:
             return
         rest = self._frames.end()
         if not self._seen and not rest:
-            raise self._attempt.link.failure_of(exchange, self._head)
+            raise self._attempt.link.failure_of(self._exchange, self._head)
         for event, payload in [*(self._halves.rest() if self._halves else []), *rest]:
             self._feed(event, payload)
         decoder.end()

@@ -1,7 +1,7 @@
 """The one contract of every provider adapter."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol
 
 from modeld_protocol.model import Capabilities, DiscoveredModel, TokenCountParams
 from modeld_protocol.request import CanonicalRequest
@@ -23,11 +23,11 @@ class ProviderAdapter(Protocol):
 
     name: str
 
-    async def complete(self, call: Call) -> CanonicalResponse:
+    def complete(self, call: Call) -> Coroutine[Any, Any, CanonicalResponse]:
         """One answer, whole. Raises ProviderFailure."""
         ...
 
-    async def stream(self, call: Call) -> CanonicalResponse:
+    def stream(self, call: Call) -> Coroutine[Any, Any, CanonicalResponse]:
         """One answer as events, then whole. Raises ProviderFailure, after the terminal event where events had been sent."""
         ...
 

@@ -7,7 +7,10 @@ from ..clock import Clock
 
 
 class StreamDeadlines:
-    """Only the answer itself resets them: a provider that sends nothing but keep-alives is silent."""
+    """Only the answer itself resets them: a provider that sends nothing but keep-alives is silent. `idle_s` is no more than
+    `first_s`."""
+
+    __slots__ = ("_began", "_idle_s", "_is_paused", "_last", "_limit_s", "_lived", "_loop", "_now", "_timeout", "_timer")
 
     def __init__(self, clock: Clock, first_s: float, idle_s: float) -> None:
         self._now = clock.monotonic
@@ -33,11 +36,9 @@ class StreamDeadlines:
     def alive(self) -> None:
         """The answer went on."""
         self._last = self._now()
-        if not self._lived:
+        if not self._lived:  # the timer that runs is none too late for the shorter limit: see `_check`
             self._lived = True
             self._limit_s = self._idle_s
-            self.stop()
-            self._check()
 
     def last_words(self, within_s: float) -> None:
         """What still comes has to come now."""
@@ -65,4 +66,4 @@ class StreamDeadlines:
         if left <= 0 and self._timeout is not None:
             self._timeout.reschedule(self._loop.time())
             return
-        self._timer = self._loop.call_later(left, self._check)
+        self._timer = self._loop.call_later(min(left, self._idle_s), self._check)

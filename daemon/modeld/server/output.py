@@ -88,9 +88,9 @@ class Output:
 
     def watch(self, callback: Callable[[bool], None]) -> Callable[[], None]:
         """Call back with `writable` at each change; returns the unsubscriber."""
-        key = object()
-        self._watchers[key] = callback
-        return lambda: self._watchers.pop(key, None) and None
+        watch = _Watch(self._watchers)
+        self._watchers[watch] = callback
+        return watch
 
     def _set_writable(self, writable: bool) -> None:
         if self.writable == writable:
@@ -114,6 +114,18 @@ class Output:
         if self._slow_timer is not None:
             self._slow_timer.cancel()
             self._slow_timer = None
+
+
+class _Watch:
+    """Ends a watch of `writable`: small, since every stream holds one."""
+
+    __slots__ = ("_watchers",)
+
+    def __init__(self, watchers: dict[object, Callable[[bool], None]]) -> None:
+        self._watchers = watchers
+
+    def __call__(self) -> None:
+        self._watchers.pop(self, None)
 
 
 def _nothing(reason: str) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 
 from ..clock import SYSTEM, Clock
 from ..limits import MAX_STREAM_BYTES
@@ -126,9 +126,9 @@ class DirectExchange:
         await self._run(whole.collect, max_bytes)
         return whole.data
 
-    async def pump(self, on_data: Callable[[bytes], bool]) -> None:
+    def pump(self, on_data: Callable[[bytes], bool]) -> Coroutine[Any, Any, None]:
         """Calls `on_data` with every piece as it arrives; see the contract."""
-        await self._run(on_data, MAX_STREAM_BYTES)
+        return self._run(on_data, MAX_STREAM_BYTES)
 
     def pause(self) -> None:
         """Stop reading from the provider."""

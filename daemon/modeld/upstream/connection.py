@@ -123,7 +123,14 @@ class Connection(asyncio.Protocol):
             self.resume()
         self._deliver()
         if self._phase == _BODY and self._failure is None and not self._stopped:
-            await self._wait()
+            self._waiter = self._loop.create_future()  # as `_wait` does, without another frame for every open stream
+            try:
+                await self._waiter
+            except BaseException:
+                self.abort()
+                raise
+            finally:
+                self._waiter = None
         self._sink = self._discard
         if self._failure is not None and not self._stopped:
             raise self._failure

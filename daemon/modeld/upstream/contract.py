@@ -1,7 +1,7 @@
 """What the adapter needs of an HTTP client, so that the real one, an embedder's httpx client and a test's can stand in."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -59,7 +59,7 @@ class Exchange(Protocol):
         """The whole body, decompressed within bounds. Raises UpstreamError."""
         ...
 
-    async def pump(self, on_data: Callable[[bytes], bool]) -> None:
+    def pump(self, on_data: Callable[[bytes], bool]) -> Coroutine[Any, Any, None]:
         """Calls `on_data` with every piece as it arrives, in the event loop's own callback: no task, no queue between.
 
         Ends at the end of the body or as soon as `on_data` returns True (the wire's end marker came; the connection is

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from modeld_protocol.errors import REQUEST_CANCELLED, REQUEST_FAILED, ErrorData
 from modeld_protocol.events import Event, TraceEvent
@@ -57,8 +58,8 @@ class ModelHandlers:
     def register(self, router: Router) -> None:
         """Add every method to the router."""
         router.add("model/list", self.list)
-        router.add("model/complete", self.complete)
-        router.add("model/stream", self.stream)
+        router.add("model/complete", partial(self._run, stream=False))
+        router.add("model/stream", partial(self._run, stream=True))
         router.add("model/estimateTokens", self.estimate_tokens)
         router.add("model/countTokens", self.count_tokens)
         router.add("model/discover", self.discover)
@@ -67,15 +68,8 @@ class ModelHandlers:
         """Every configured model."""
         return ModelList(self._runtime.models(context.client.env))
 
-    async def complete(self, context: CallContext, params: CanonicalRequest) -> CanonicalResponse:
-        """One call, one answer."""
-        return await self._run(context, params, stream=False)
-
-    async def stream(self, context: CallContext, params: CanonicalRequest) -> CanonicalResponse:
-        """One call; its events go out before this returns."""
-        return await self._run(context, params, stream=True)
-
     async def _run(self, context: CallContext, request: CanonicalRequest, *, stream: bool) -> CanonicalResponse:
+        """One call and its answer; the events of a streamed one go out before this returns."""
         call: Call | None = None
         try:
             client = context.client
@@ -84,7 +78,11 @@ class ModelHandlers:
             )
             if stream:
                 call.consumer = _ConnectionConsumer(context, call.request_id, self._runtime.epoch)
-            return await self._in_turn(context, call)
+            await self._turn(client.call_slots)
+            try:
+                return await self._runtime.run(call)
+            finally:
+                client.call_slots.release()
         except ProviderFailure as failure:
             raise _failed(failure) from failure
         except asyncio.CancelledError:
@@ -101,18 +99,13 @@ class ModelHandlers:
             )
             raise RpcError(REQUEST_CANCELLED, message, data) from None
 
-    async def _in_turn(self, context: CallContext, call: Call) -> CanonicalResponse:
-        """Run one of the calls that this client may run at once; the others wait in order, and may be cancelled meanwhile."""
-        slots = context.client.call_slots
+    async def _turn(self, slots: asyncio.Semaphore) -> None:
+        """Become one of the calls that this client may run at once; they come in order, and may be cancelled meanwhile."""
         self._runtime.calls_waiting += 1
         try:
             await slots.acquire()
         finally:
             self._runtime.calls_waiting -= 1
-        try:
-            return await self._runtime.run(call)
-        finally:
-            slots.release()
 
     def _tracer(self, context: CallContext) -> Callable[[TraceEvent], None] | None:
         if not context.client.trace:

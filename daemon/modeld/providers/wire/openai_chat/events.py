@@ -81,13 +81,13 @@ class AnswerReader:
 
     def __init__(self, assembler: Assembler, *, whole: bool = False) -> None:
         self._assembler = assembler
-        self._calls = ToolCalls(assembler)
+        self._calls: ToolCalls | None = None  # most answers call no tool
         self._thoughts = Thoughts(assembler, whole=whole)
         self._tags = ThinkTags() if assembler.quirks.think_tags else None
         self._special = self._tags is not None  # whether text needs more than to be passed on
         self._reports_cost = assembler.quirks.reports_cost
         self._refused = False
-        self._dropped: set[str] = set()
+        self._dropped: tuple[str, ...] = ()
         self.said = False
         """Whether anything has come that belongs into the answer."""
         self.finish_reason: str | None = None
@@ -142,14 +142,21 @@ class AnswerReader:
         if delta.refusal:
             assembler.refusal(delta.refusal)
             alive = self._refused = True
-        if self._special and (delta.tool_calls or delta.function_call is not None):
-            self._settle()
-        if delta.tool_calls:
-            alive = self._calls.take(delta.tool_calls) or alive
-        if delta.function_call is not None:
-            alive = self._calls.take_legacy(delta.function_call) or alive
+        if delta.tool_calls or delta.function_call is not None:
+            alive = self._take_calls(delta) or alive
         if delta.audio or delta.images:
             alive = self._drop("audio" if delta.audio else "an image")
+        return alive
+
+    def _take_calls(self, delta: Delta) -> bool:
+        """Fragments of tool calls. Returns whether they said something."""
+        if self._special:
+            self._settle()
+        if self._calls is None:
+            self._calls = ToolCalls(self._assembler)
+        alive = self._calls.take(delta.tool_calls) if delta.tool_calls else False
+        if delta.function_call is not None:
+            alive = self._calls.take_legacy(delta.function_call) or alive
         return alive
 
     def _take_text(self, content: str) -> None:
@@ -185,7 +192,7 @@ class AnswerReader:
 
     def _drop(self, kind: str) -> bool:
         if kind not in self._dropped:
-            self._dropped.add(kind)
+            self._dropped += (kind,)
             self._assembler.warn("content_dropped", f"the answer holds {kind}, for which there is no block; it was left out")
         return True
 
@@ -211,7 +218,8 @@ class AnswerReader:
     def complete(self) -> None:
         """The answer is whole."""
         self._settle(last=True)
-        self._calls.finish()
+        if self._calls is not None:
+            self._calls.finish()
         self._assembler.complete(self._stop_reason())
 
     def _stop_reason(self) -> StopReason:
