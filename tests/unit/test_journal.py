@@ -177,6 +177,28 @@ def test_a_full_disk_leaves_no_torn_record_behind(tmp_path: Path, monkeypatch: p
     journal.close()
 
 
+@pytest.mark.parametrize("short", [None, 5])
+def test_a_disk_that_was_full_at_the_start_holds_a_journal_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: int | None
+) -> None:
+    journals = Journals(tmp_path, "x")
+    real = os.write
+
+    def full(file: int, data: bytes) -> int:
+        if short is None:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return real(file, data[:short])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module.os, "write", full)
+        with pytest.raises(OSError, match="(?i)no space"):
+            journals.open()
+    journal = journals.open()
+    assert journal.append((0, (1,)))
+    assert list(decode_records(journal.path.read_bytes())) == [(0, (1,))]
+    journal.close()
+
+
 def test_nothing_follows_a_torn_record_that_can_not_be_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> None:
         raise OSError(errno.EIO, "input/output error")

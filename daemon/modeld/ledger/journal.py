@@ -8,6 +8,7 @@ A file is a line that names its format, then frames: the length of the payload a
 the payload, a MessagePack array of the record's number and its values. The first frame that isn't whole ends the file.
 """
 
+import errno
 import fcntl
 import os
 import struct
@@ -134,10 +135,13 @@ class Journals:
         path = self._directory / self._own
         for _ in range(_TRIES):
             file = os.open(path, _FLAGS | os.O_CREAT, 0o600)
-            if _locked(file) and os.fstat(file).st_nlink:
-                os.ftruncate(file, 0)
-                os.write(file, MAGIC)
-                return Journal(path, file)
+            try:
+                if _locked(file) and os.fstat(file).st_nlink:
+                    _begin(file)
+                    return Journal(path, file)
+            except OSError:
+                os.close(file)  # its lock would keep the next try away
+                raise
             os.close(file)
         raise OSError(f"{path} is held by another process")
 
@@ -170,6 +174,12 @@ def _look(path: Path) -> Left | None:
     if not (dead and known):
         os.close(file)
     return left
+
+
+def _begin(file: int) -> None:
+    os.ftruncate(file, 0)
+    if os.write(file, MAGIC) < len(MAGIC):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _locked(file: int) -> bool:
