@@ -197,7 +197,11 @@ async def test_pages_have_every_row_once_and_filters_hold(audit: Audit, wall: Wa
 
 
 @pytest.mark.parametrize(
-    "params", [{"since": "soon"}, {"until": ""}, {"since": "9" * 30 + "d"}, {"cursor": "x"}, {"cursor": "9" * 30}]
+    "params",
+    [
+        *({"since": "soon"}, {"until": ""}, {"since": "9" * 30 + "d"}),
+        *({"cursor": cursor} for cursor in ("x", "", "²", str(2**63), "9" * 30)),
+    ],
 )
 async def test_what_is_no_time_or_cursor_is_told(audit: Audit, params: dict[str, str]) -> None:
     if params == {"since": "9" * 30 + "d"}:

@@ -19,6 +19,8 @@ from modeld_protocol.usage import Cost, Usage
 
 DEFAULT_ROWS = 100
 MAX_ROWS = 1_000
+_MAX_SEQ = (1 << 63) - 1  # SQLite's largest integer
+_MAX_CURSOR_CHARS = 19
 
 _SPANS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -45,11 +47,12 @@ _decode_cost = msgspec.json.Decoder(Cost).decode
 
 
 class Select(NamedTuple):
-    """A statement with its values, and how many rows a page has (0 for all)."""
+    """A statement with its values, how many rows a page has (0 for all), and whether groups come in the order of their keys."""
 
     sql: str
     values: tuple[Any, ...]
     page: int = 0
+    by_key: bool = False
 
 
 # ---- filters
@@ -100,12 +103,18 @@ def plan_rows(params: UsageQueryParams, now_ms: int) -> Select:
     page = min(max(1, DEFAULT_ROWS if params.limit is None else params.limit), MAX_ROWS)
     terms, values = _filters(params, now_ms)
     if params.cursor is not None:
-        if not params.cursor.isdigit() or len(params.cursor) > 19:
-            raise ValueError("the cursor is none of this ledger; begin again without one")
         terms.append("seq < ?")
-        values.append(int(params.cursor))
+        values.append(_parse_cursor(params.cursor))
     sql = f"SELECT {_COLUMNS}, {_COUNTS} FROM calls{_where(terms)} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - our own words
     return Select(sql, (*values, page + 1), page)
+
+
+def _parse_cursor(cursor: str) -> int:
+    """The number of a row."""
+    seq = int(cursor) if cursor.isascii() and cursor.isdigit() and len(cursor) <= _MAX_CURSOR_CHARS else _MAX_SEQ + 1
+    if seq > _MAX_SEQ:
+        raise ValueError("the cursor is none of this ledger; begin again without one")
+    return seq
 
 
 def fetch_rows(connection: sqlite3.Connection, select: Select) -> UsageQueryResult:
@@ -190,8 +199,9 @@ def plan_groups(params: UsageAggregateParams, now_ms: int) -> Select:
     terms, values = _filters(params, now_ms)
     key = _KEYS[params.group_by]
     sql = f"SELECT {key}, currency, {_SUMS} FROM calls{_where(terms)} GROUP BY 1, 2"  # noqa: S608 - our own words
-    order = "1" if params.group_by == "day" else "sum(total_cost) DESC, count(*) DESC, 1"
-    return Select(f"{sql} ORDER BY {order}", tuple(values))
+    by_key = params.group_by == "day"
+    order = "1" if by_key else "sum(total_cost) DESC, count(*) DESC, 1"
+    return Select(f"{sql} ORDER BY {order}", tuple(values), by_key=by_key)
 
 
 def fetch_groups(connection: sqlite3.Connection, select: Select) -> UsageAggregateResult:
@@ -208,7 +218,7 @@ def fetch_groups(connection: sqlite3.Connection, select: Select) -> UsageAggrega
             _add(first[group.key], group)
         else:
             groups.append(group)
-    if select.sql.endswith("ORDER BY 1"):
+    if select.by_key:
         groups.sort(key=lambda group: group.key)
     return UsageAggregateResult(groups)
 
