@@ -20,6 +20,11 @@ EMPTY = Script()
 FULL = Script([ThinkingStep("Let me think."), TextStep("Hello there, friend."), ToolCallStep("look", {"a": 1})])
 
 
+def named(value: object) -> str:
+    """A case's id: the same in every process."""
+    return str(getattr(value, "name", value))
+
+
 class Read:
     """A response as an HTTP parser sees it."""
 
@@ -61,7 +66,7 @@ def data_frames(body: bytes, framing: str) -> list[bytes]:
     return [line.removeprefix(b"data: ").rstrip(b"\r") for line in body.split(b"\n") if line.startswith(b"data: ")]
 
 
-@pytest.mark.parametrize(("wire", "stream", "batch"), list(product(WIRES, (False, True), (1, 4, 1000))), ids=str)
+@pytest.mark.parametrize(("wire", "stream", "batch"), list(product(WIRES, (False, True), (1, 4, 1000))), ids=named)
 def test_a_plan_is_one_whole_response(wire: SimWire, stream: bool, batch: int) -> None:
     script = msgspec.structs.replace(FULL, batch=batch)
     response = read(plan_answer(answering(wire, stream=stream, script=script)))
@@ -107,7 +112,7 @@ ENDLESS = {"keepalive_only", "endless_line", "endless_stream"}
 NOT_HTTP = {"double_content_length", "lying_content_length", "header_flood", "informational_storm"}
 
 
-@pytest.mark.parametrize(("fault", "wire", "stream"), list(product(STATUSES, WIRES, (False, True))), ids=str)
+@pytest.mark.parametrize(("fault", "wire", "stream"), list(product(STATUSES, WIRES, (False, True))), ids=named)
 def test_status_faults(fault: str, wire: SimWire, stream: bool) -> None:
     plan = planned(fault, wire, stream=stream)
     response = read(plan)
@@ -115,7 +120,7 @@ def test_status_faults(fault: str, wire: SimWire, stream: bool) -> None:
     assert (response.status, plan.status, response.complete, plan.ending) == (status, status, True, "keep")
 
 
-@pytest.mark.parametrize(("fault", "wire", "stream"), list(product(FAULTS, WIRES, (False, True))), ids=str)
+@pytest.mark.parametrize(("fault", "wire", "stream"), list(product(FAULTS, WIRES, (False, True))), ids=named)
 def test_every_fault_ends_as_its_name_says(fault: str, wire: SimWire, stream: bool) -> None:
     if fault == "cut_without_end_marker" and not stream:
         pytest.skip("only a stream has an end marker")
@@ -126,7 +131,7 @@ def test_every_fault_ends_as_its_name_says(fault: str, wire: SimWire, stream: bo
         assert read(plan).complete
 
 
-@pytest.mark.parametrize(("wire", "after"), list(product(WIRES, (0, 1, 4, 10_000))), ids=str)
+@pytest.mark.parametrize(("wire", "after"), list(product(WIRES, (0, 1, 4, 10_000))), ids=named)
 def test_a_stream_breaks_after_so_many_pieces(wire: SimWire, after: int) -> None:
     ask = answering(wire, stream=True)
     pieces = [frame.data for frame in ask.frames() if frame.content]
@@ -143,7 +148,7 @@ def test_a_cut_stream_is_whole_http_without_the_end(wire: SimWire) -> None:
     assert not set(ends) & set(data_frames(response.body, wire.framing))
 
 
-@pytest.mark.parametrize(("fault", "wire"), list(product(("split_every_byte", "slow_drip"), WIRES)), ids=str)
+@pytest.mark.parametrize(("fault", "wire"), list(product(("split_every_byte", "slow_drip"), WIRES)), ids=named)
 def test_every_byte_comes_alone_and_nothing_is_changed(fault: str, wire: SimWire) -> None:
     for stream in (False, True):
         whole = read(plan_answer(answering(wire, stream=stream))).body
