@@ -8,7 +8,6 @@ MAX_MESSAGE_BYTES = 32 * MIB  # promised in the handshake; a request with a doze
 MAX_HEADER_BYTES = 4 * KIB  # promised; Content-Length and Content-Type need 100
 MAX_REQUESTS_IN_FLIGHT = 256  # per client, promised; beyond it -32001 at once
 MAX_CALLS_RUNNING_PER_CLIENT = 64  # of those in flight, how many talk to providers at once; the rest wait in order
-MAX_CALLS_RUNNING = 2_048  # whole daemon, so that file descriptors suffice
 MAX_CALLS_RUNNING_PER_KEY = 2_048  # at one origin with one key, unless `max_concurrent_calls` of the adapter's options says less
 MAX_KEYS_WATCHED = 1_024  # keys whose limits are remembered; the idle ones go first
 MAX_CLIENTS = 2_048

@@ -17,7 +17,7 @@ from modeld.credentials.secret import Credential, Secret
 from modeld.simulator import Simulator
 from modeld.upstream.client import DirectTransport
 from modeld.upstream.contract import Exchange, HttpRequest, Origin, UpstreamError
-from modeld.upstream.guard import check_origin, parse_base_url
+from modeld.upstream.guard import parse_base_url
 
 KEY = "sk-canary-proxy-0123456789abcdef"
 CHAT = "/v1/chat/completions"
@@ -49,7 +49,7 @@ class Setting:
 @asynccontextmanager
 async def setting() -> AsyncIterator[Setting]:
     async with Simulator() as simulator:
-        recorder = Recorder(check_origin(simulator.base_url), DirectTransport())
+        recorder = Recorder(parse_base_url(simulator.base_url).origin, DirectTransport())
         await recorder.start()
         made = Setting(simulator, recorder)
         yield made

@@ -7,7 +7,16 @@ import msgspec
 
 from modeld_protocol.request import CanonicalRequest
 
-from .format import Cassette, CassetteAdapter, CassetteInvalid, CassetteModel, CassetteRequest, CassetteResponse, render_cassette
+from .format import (
+    Cassette,
+    CassetteAdapter,
+    CassetteInvalid,
+    CassetteModel,
+    CassetteRequest,
+    CassetteResponse,
+    chunks_of,
+    render_cassette,
+)
 from .leaks import Leak, find_leaks
 from .recorder import Exchanged
 from .scrub import Scrubber, scrubbed_chunks
@@ -38,7 +47,7 @@ async def develop(
 ) -> Developed:
     """The cassette of an exchange. `hosts` are those that may be named in it."""
     body = scrubber.text(exchanged.body)
-    chunks = scrubbed_chunks([(len(piece), round(at_ms, 1)) for piece, at_ms in exchanged.pieces], body)
+    chunks = scrubbed_chunks(chunks_of(exchanged.pieces), body)
     response = CassetteResponse(
         exchanged.status,
         scrubber.headers(exchanged.headers),

@@ -22,7 +22,6 @@ from .daemon import connect
 from .table import Column, cells, lay_out, render
 from .terminal import paint, printable, say, width, write_json
 
-BY = ("model", "provider", "session", "client", "day")
 _NOBODY = {"model": "(no such model)", "provider": "(no such model)", "session": "(no session)", "client": "(nobody)"}
 _BARS = 14  # of the chart
 _BAR_WIDTH = 40

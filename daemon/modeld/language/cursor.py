@@ -20,7 +20,7 @@ _WORD_END = re.compile(r"[^\s,\[\]{}#\"']*")
 class Cursor(NamedTuple):
     """What is being written at an index: the `path` of the mapping where a name is expected, else of the value. `word` is what
     of it stands before the cursor; `start` to `end` is what a completion replaces. `quoted` inside quotes, `flow` between
-    brackets, `item` where a line of a list has just begun."""
+    brackets."""
 
     path: Path
     is_name: bool
@@ -75,7 +75,6 @@ class _Scan:
         self._names: list[tuple[int, str | None]] = []
         self._frames: list[_Frame] = []
         self._literal: int | None = None  # the indent of a name whose value is a text of several lines
-        self._quote: str | None = None
 
     def take(self, line: str) -> None:
         """A whole line."""

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from ..config.yaml_nodes import Mapping, Node, Scalar, Sequence
+from ..config.yaml_nodes import Mapping, Node, Scalar
 from .analysis import Analysis
 from .outline import Entry
 from .tree import content_end, node_at
@@ -89,8 +89,3 @@ def as_list(analysis: Analysis, node: Scalar) -> Edit:
     """A scalar as a list of one."""
     end = node.start + len(analysis.text.content[node.start : node.end].rstrip())
     return Edit(node.start, end, f"[{analysis.text.content[node.start : end]}]")
-
-
-def is_block(analysis: Analysis, node: Node) -> bool:
-    """Whether a mapping or list stands in lines of its own."""
-    return isinstance(node, Mapping | Sequence) and analysis.text.content[node.start : node.start + 1] not in ("{", "[")

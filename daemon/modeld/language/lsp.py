@@ -6,14 +6,14 @@ import msgspec
 from .text import Change, Position, Range
 
 ERROR, WARNING = 1, 2
-PLAIN_TEXT, MARKDOWN = "plaintext", "markdown"
+MARKDOWN = "markdown"
 QUICK_FIX = "quickfix"
 AS_IS = 1  # InsertTextMode: the text has its indent already
 
 # CompletionItemKind
-FIELD, MODULE, PROPERTY, VALUE, ENUM_MEMBER, REFERENCE, CONSTANT, CLASS = 5, 9, 10, 12, 20, 18, 21, 7
+MODULE, PROPERTY, VALUE, REFERENCE, ENUM_MEMBER, CONSTANT = 9, 10, 12, 18, 20, 21
 # SymbolKind
-SYMBOL_NAMESPACE, SYMBOL_MODULE, SYMBOL_CLASS, SYMBOL_CONSTANT, SYMBOL_PROPERTY, SYMBOL_STRING = 3, 2, 5, 14, 7, 15
+SYMBOL_MODULE, SYMBOL_NAMESPACE, SYMBOL_CLASS, SYMBOL_CONSTANT = 2, 3, 5, 14
 
 
 class Wire(msgspec.Struct, rename="camel", omit_defaults=True):

@@ -73,10 +73,6 @@ class Text(msgspec.Struct, frozen=True):
         start = self.line_starts[line]
         return Position(line, _units(self.content[start : min(index, self.line_end(line))], encoding))
 
-    def range(self, start: int, end: int, encoding: Encoding) -> Range:
-        """The range between two indices."""
-        return Range(self.position(start, encoding), self.position(end, encoding))
-
 
 def text_of(content: str) -> Text:
     """A whole text."""

@@ -3,11 +3,11 @@
 import re
 
 from ..config.yaml_nodes import Document, Mapping, Node, Scalar, Sequence, YamlError, compose
+from ..limits import LARGE_DOCUMENT_CHARS
 from .text import Text
 
 _TRIES = 8
 _TRIES_WHEN_LARGE = 2
-_LARGE_CHARS = 200_000
 _WHOLE_LINE = re.compile(r"\s*(?:-\s|[\]}]|.*?:(?:\s|$))")  # an item, the end of brackets, or a name with its colon
 _CONTENT = re.compile(r"[^\r\n]")
 
@@ -19,7 +19,7 @@ def read_tree(text: Text) -> Document | None:
     """The tree of `text`, without the lines that keep it from being one; None where it can't be had."""
     content = text.content
     blanked: set[int] = set()
-    for _ in range(_TRIES if len(content) <= _LARGE_CHARS else _TRIES_WHEN_LARGE):
+    for _ in range(_TRIES if len(content) <= LARGE_DOCUMENT_CHARS else _TRIES_WHEN_LARGE):
         try:
             return compose(content)
         except YamlError as error:

@@ -194,8 +194,6 @@ def interrupt_turns(now_ms: int, running: Sequence[str] = ()) -> Statement:
 
 # ---- reading
 
-Query = Callable[[sqlite3.Connection], Any]
-
 
 def find(session_id: str) -> Callable[[sqlite3.Connection], SessionRow | None]:
     """The query for one session."""

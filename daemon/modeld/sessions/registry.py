@@ -103,7 +103,7 @@ class Sessions:
         loading = self._loading.get(session_id)
         if loading is None:
             loading = self._loading[session_id] = asyncio.create_task(self._load(session_id))
-            loading.add_done_callback(lambda task: self._loading.pop(session_id, None) and task.cancelled())
+            loading.add_done_callback(lambda _: self._loading.pop(session_id, None))
         return await asyncio.shield(loading)
 
     async def _load(self, session_id: str) -> LiveSession:

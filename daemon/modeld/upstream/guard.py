@@ -30,11 +30,6 @@ class BaseUrl(NamedTuple):
         return is_plaintext_remote(self.origin)
 
 
-def check_origin(url: str) -> Origin:
-    """The origin of a base URL. Raises InvalidBaseUrl."""
-    return parse_base_url(url).origin
-
-
 def parse_base_url(url: str) -> BaseUrl:
     """`https://host[:port][/path][?query]`, also http; loopback and private addresses are the user's own choice.
 

@@ -5,7 +5,7 @@ types, a ModelSpec and bytes; no socket, no key, no clock. The same input gives 
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -147,6 +147,3 @@ class Wire(Protocol):
     def decode_discover(self, body: bytes, provider: str) -> tuple[list[DiscoveredModel], str | None]:
         """Models and the next page's token."""
         ...
-
-
-ProviderOptionsOf = Mapping[str, Any]
