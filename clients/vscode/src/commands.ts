@@ -3,7 +3,7 @@ import * as os from 'node:os';
 import * as vscode from 'vscode';
 import { ACTIONS, LOG, RECONNECT, RESTART } from './advice';
 import type { Connection } from './connection';
-import { RequestFailed, words } from './failure';
+import { wasCancelled, words } from './failure';
 import { install } from './install';
 import { nameOf, priceOf } from './models/information';
 import { counted } from './money';
@@ -49,8 +49,7 @@ async function told(run: () => unknown): Promise<void> {
   try {
     await run();
   } catch (error) {
-    if (error instanceof vscode.CancellationError || (error instanceof RequestFailed && error.cancelled)) return;
-    void vscode.window.showErrorMessage(words(error));
+    if (!wasCancelled(error)) void vscode.window.showErrorMessage(words(error));
   }
 }
 

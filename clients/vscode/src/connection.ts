@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import * as vscode from 'vscode';
 import type { Client } from './client';
-import { CANCELLED, errorData, LOST, NOT_CONNECTED, RequestFailed, SILENT, words } from './failure';
-import { AttemptFailed, CONNECTION_ENDED, type Daemon, daemonOf, handshake, NOT_INSTALLED, sentence } from './handshake';
+import { CANCELLED, errorData, LOST, NOT_CONNECTED, RequestFailed, sentence, SILENT, words } from './failure';
+import { AttemptFailed, CONNECTION_ENDED, type Daemon, daemonOf, handshake, NOT_INSTALLED } from './handshake';
 import { findProgram, launch, type Running } from './launch';
 import type { Methods, Notifications, StreamEvent } from './protocol';
 import { settings } from './settings';
@@ -11,7 +11,7 @@ import { cancellableDelay, delay, TIMING, type Timing, untilCancelled } from './
 
 export type { Daemon };
 
-export const CLIENT_ID = 'vscode';
+const CLIENT_ID = 'vscode';
 export const LANGUAGE = 'modeld';
 const PROTOCOL_VERSIONS = [1];
 const REQUIRED = ['model', 'stream', 'session', 'config'];

@@ -1,5 +1,5 @@
 // The first answer of a daemon, and every way in which it may not come, in words that say what to do.
-import { FAILED, words } from './failure';
+import { FAILED, sentence, stopped, words } from './failure';
 import type { Running } from './launch';
 import type { ModeldCapabilities } from './protocol';
 import { cancellableDelay, delay } from './timing';
@@ -51,7 +51,7 @@ async function refusal(error: unknown, running: Running): Promise<AttemptFailed>
   }
   const message = words(error);
   if (code === FAILED) return new AttemptFailed('failed', sentence(message)); // the program's own: no daemon can be had
-  return new AttemptFailed('incompatible', `modeld refused this extension: ${sentence(message)}`, true);
+  return new AttemptFailed('incompatible', `modeld refused this extension: ${stopped(message)}`, true);
 }
 
 /** vscode-jsonrpc's own codes: write and read failed, pending when the connection ended, no connection. */
@@ -80,10 +80,4 @@ function silentWords(milliseconds: number, running: Running): string {
   const last = running.lastWords();
   const said = `modeld was started but did not answer within ${Math.round(milliseconds / 1000)} s.`;
   return `${said} ${last ? sentence(last) : 'End it with `modeld stop --force` in a terminal, then reconnect.'}`;
-}
-
-/** With a capital and a full stop. */
-export function sentence(text: string): string {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }

@@ -1,14 +1,14 @@
 // `@modeld` in the chat: a conversation with any model of the daemon, which can be kept as a session, and four questions.
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import { RequestFailed, words } from './failure';
+import { wasCancelled, words } from './failure';
 import { VENDOR } from './models';
 import { counted, today, total } from './money';
 import type { Message, StreamEvent } from './protocol';
 import { code, handoffWords, modelList, usageList } from './reports';
 import { settings } from './settings';
 
-export const PARTICIPANT = 'modeld.modeld';
+const PARTICIPANT = 'modeld.modeld';
 const MAX_REFERENCE_BYTES = 200_000;
 
 /** What an answer leaves for the next ones. */
@@ -39,8 +39,7 @@ class Asked {
     try {
       return { metadata: await this.run() };
     } catch (error) {
-      if (error instanceof vscode.CancellationError || (error instanceof RequestFailed && error.cancelled))
-        return { metadata: this.kept() };
+      if (wasCancelled(error)) return { metadata: this.kept() };
       return { metadata: this.kept(), errorDetails: { message: words(error) } };
     }
   }

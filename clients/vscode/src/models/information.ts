@@ -5,9 +5,7 @@ import type { ModelInfo, Pricing } from '../protocol';
 const ASSUMED_CONTEXT = 128_000;
 const ASSUMED_OUTPUT = 8_192;
 
-export interface Information extends vscode.LanguageModelChatInformation {
-  readonly canonical: ModelInfo;
-}
+export type Information = vscode.LanguageModelChatInformation;
 
 /** What the picker and other extensions are told. Newer editors also show what the last lines hold. */
 export function informationOf(model: ModelInfo): Information {
@@ -25,7 +23,6 @@ export function informationOf(model: ModelInfo): Information {
     maxInputTokens: Math.max(1, context - output),
     maxOutputTokens: output,
     capabilities: { imageInput: model.capabilities.images ?? false, toolCalling: model.capabilities.tools ?? true },
-    canonical: model,
     ...(price ? { pricing: price } : {}),
     ...(trouble ? { statusIcon: new vscode.ThemeIcon('warning'), warningText: model.reason ?? model.availability } : {}),
   };

@@ -1,5 +1,6 @@
 /// <reference lib="dom" />
 // The stream view's page: draws what the panel sends. Text of models goes into text nodes, and nowhere else.
+import { counted } from '../money';
 import type { BlockView, FromWebview, Head, MessageView, Operation, ToWebview } from '../views/stream/messages';
 
 declare function acquireVsCodeApi(): { postMessage(message: FromWebview): void; setState(state: unknown): void };
@@ -125,7 +126,7 @@ function drawSnapshot(messages: MessageView[], growing: MessageView | null, hidd
   log.replaceChildren(...[...drawn.values(), ...(live ? [live] : [])].map((one) => one.element));
   live?.element.classList.add('live');
   earlier.hidden = hidden === 0;
-  earlier.textContent = `Show ${hidden} earlier messages`;
+  earlier.textContent = `Show ${counted(hidden, 'earlier message')}`;
 }
 
 function apply(operation: Operation): void {

@@ -1,12 +1,13 @@
 /// <reference lib="dom" />
 // The usage view's page: a chart of days and rows of models and clients, as SVG and tables made node by node.
-import { money } from '../money';
+import { counted, money } from '../money';
 import type { Bar, FromUsage, Section, ToUsage, UsageData } from '../views/usage/messages';
 
 declare function acquireVsCodeApi(): { postMessage(message: FromUsage): void };
 const vscode = acquireVsCodeApi();
 const SVG = 'http://www.w3.org/2000/svg';
 const CHART = { width: 320, height: 132, left: 2, bottom: 16, top: 14 };
+const DATE_WIDTH = 26; // of `12-31` in the chart's small letters
 const RANGES = [7, 30, 90];
 
 function make<K extends keyof HTMLElementTagNameMap>(tag: K, className: string, text?: string): HTMLElementTagNameMap[K] {
@@ -25,7 +26,7 @@ function draw(tag: string, attributes: Record<string, string | number>, text?: s
 
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 const cost = (value: number | null, currency: string) => (value === null ? 'no price' : money(value, currency));
-const calls = (bar: Bar) => `${bar.calls} ${bar.calls === 1 ? 'call' : 'calls'}${bar.failed ? `, ${bar.failed} failed` : ''}`;
+const calls = (bar: Bar) => `${counted(bar.calls, 'call')}${bar.failed ? `, ${bar.failed} failed` : ''}`;
 const sentence = (bar: Bar, currency: string) =>
   `${bar.label}: ${cost(bar.cost, currency)}, ${money(bar.savings ?? 0, currency)} saved by caches, ${calls(bar)}, ${compact.format(bar.tokens)} tokens`;
 
@@ -76,7 +77,8 @@ function chart(section: Section, data: UsageData): SVGElement {
     if (saved > 0) group.append(draw('rect', { x, y: floor - paid - saved, width: bar_width, height: saved, class: 'saved' }));
     svg.append(group);
     if ((bars.length - 1 - at) % every === 0) {
-      svg.append(draw('text', { x: x + bar_width / 2, y: height - 3, class: 'tick', 'text-anchor': 'middle' }, bar.label.slice(5)));
+      const middle = Math.min(x + bar_width / 2, width - DATE_WIDTH / 2);
+      svg.append(draw('text', { x: middle, y: height - 3, class: 'tick', 'text-anchor': 'middle' }, bar.label.slice(5)));
     }
   });
   return svg;

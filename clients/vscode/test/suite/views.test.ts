@@ -239,7 +239,7 @@ describe('usage', () => {
     const data = summarize({ day: [], model: groups, client: [] }, 7, '2026-03-01');
     assert.equal(data.currency, 'EUR');
     assert.equal(data.total.cost, 9);
-    assert.deepEqual(data.notes, ['Calls in USD are not in these sums; "modeld usage" shows them.', '2 calls have no known price or token count.']);
+    assert.deepEqual(data.notes, ['Calls in USD are not in these sums; "modeld usage" shows them.', 'No price or token count is known of 2 calls.']);
   });
 
   it('sums up the many that cost least', () => {

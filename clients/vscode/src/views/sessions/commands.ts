@@ -1,7 +1,8 @@
 // What can be done to a session from the tree and the stream view.
 import * as vscode from 'vscode';
 import type { Connection } from '../../connection';
-import { RequestFailed, words } from '../../failure';
+import { wasCancelled, words } from '../../failure';
+import { counted } from '../../money';
 import type { Session } from '../../protocol';
 import type { StreamPanels } from '../stream/panel';
 import { describeAge, describeHandoff, exportName, forkChoices, titleOf } from './present';
@@ -40,8 +41,7 @@ class SessionCommands {
       const session = await this.sessionOf(target);
       if (session) await action(session);
     } catch (error) {
-      if (error instanceof vscode.CancellationError || (error instanceof RequestFailed && error.cancelled)) return;
-      void vscode.window.showErrorMessage(words(error));
+      if (!wasCancelled(error)) void vscode.window.showErrorMessage(words(error));
     } finally {
       this.tree.refresh();
     }
@@ -135,7 +135,7 @@ class SessionCommands {
     const running = session.running_turn_id ? ' The answer that is being given is cancelled.' : '';
     const answer = await vscode.window.showWarningMessage(
       `Delete "${titleOf(session)}"?`,
-      { modal: true, detail: `Its ${session.message_count ?? 0} messages are gone for every client.${running} What it cost stays in the usage.` },
+      { modal: true, detail: `Gone for every client: ${counted(session.message_count ?? 0, 'message')}.${running} What it cost stays in the usage.` },
       'Delete',
     );
     if (answer !== 'Delete') return;

@@ -1,5 +1,5 @@
 // How sessions read: titles, descriptions, what a model switch would mean. Pure.
-import { count, money } from '../../money';
+import { count, counted, money } from '../../money';
 import type { ForkPoints, HandoffReport, Message, Session, Warning } from '../../protocol';
 
 const TITLE_LENGTH = 80;
@@ -18,11 +18,10 @@ export function oneLine(text: string, length: number): string {
 }
 
 export function describeSession(session: Session, now_ms: number): string {
-  const messages = session.message_count ?? 0;
   const parts = [
     session.running_turn_id ? 'answering' : describeAge(session.updated_at, now_ms),
     session.model ?? 'default model',
-    `${messages} ${messages === 1 ? 'message' : 'messages'}`,
+    counted(session.message_count ?? 0, 'message'),
   ];
   const last = session.last_turn?.status;
   if (!session.running_turn_id && last && last !== 'completed') parts.push(last);

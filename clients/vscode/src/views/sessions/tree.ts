@@ -1,6 +1,8 @@
 // The session tree: every session of the daemon, those of other clients too, while they change.
 import * as vscode from 'vscode';
 import type { Connection } from '../../connection';
+import { words } from '../../failure';
+import { counted } from '../../money';
 import type { Session } from '../../protocol';
 import { arrange, describeSession, titleOf, type Tree } from './present';
 
@@ -87,7 +89,7 @@ export class SessionTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
       this.view.message = undefined;
       this.show(page.sessions, Boolean(page.next_cursor));
     } catch (error) {
-      this.view.message = error instanceof Error ? error.message : String(error);
+      this.view.message = words(error);
     }
   }
 
@@ -100,7 +102,7 @@ export class SessionTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
     this.more = more;
     this.tree = arrange(sessions);
     const running = sessions.filter((session) => session.running_turn_id).length;
-    this.view.badge = running ? { value: running, tooltip: running === 1 ? '1 answer is being given' : `${running} answers are being given` } : undefined;
+    this.view.badge = running ? { value: running, tooltip: `${counted(running, 'answer')} under way` } : undefined;
     this.changed.fire(undefined);
   }
 

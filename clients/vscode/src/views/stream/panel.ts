@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import type { SessionSnapshot, StreamEvent } from '../../protocol';
 import type { Connection } from '../../connection';
 import { renderPage, webviewOptions } from '../page';
-import { RequestFailed, words } from '../../failure';
+import { sentence, wasCancelled, words } from '../../failure';
 import { oneLine, titleOf } from '../sessions/present';
 import { Follower, type FollowerSink } from './follower';
 import type { FromWebview, Head, Operation, ToWebview } from './messages';
@@ -220,8 +220,8 @@ class StreamPanel implements FollowerSink {
       }
       await this.connection.request('turn/start', { session_id, input: text, detach: true });
     } catch (error) {
-      if (error instanceof RequestFailed && error.cancelled) return;
-      this.problem = words(error);
+      if (wasCancelled(error)) return;
+      this.problem = sentence(words(error));
       this.say(this.problem);
       this.post({ type: 'restore', text }); // a turn that failed is not kept: its message can be sent again
     }

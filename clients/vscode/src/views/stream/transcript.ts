@@ -8,8 +8,6 @@ export class Transcript {
   session: Session | undefined;
   messages: MessageView[] = [];
   live: MessageView | undefined;
-  /** Of the text that came so far; for tests and the status line. */
-  events = 0;
 
   load(snapshot: SessionSnapshot): void {
     this.session = snapshot.session;
@@ -22,7 +20,6 @@ export class Transcript {
   }
 
   apply(event: Event): Operation[] {
-    this.events += 1;
     if (event.type === 'message.start') {
       this.live = { id: event.message_id, role: 'assistant', blocks: [] };
       return [{ op: 'begin', id: event.message_id, model: `${event.provider}:${event.model}` }];
@@ -78,7 +75,7 @@ function showMessage(message: Message, at: number): MessageView {
   return { id: message.id ?? `#${at}`, role: message.role, blocks };
 }
 
-export function showBlock(block: Block): BlockView {
+function showBlock(block: Block): BlockView {
   switch (block.type) {
     case 'text':
     case 'refusal':

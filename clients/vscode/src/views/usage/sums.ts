@@ -1,4 +1,5 @@
 // From the ledger's groups to what the usage view draws. Pure.
+import { counted } from '../../money';
 import type { UsageGroup } from '../../protocol';
 import type { Bar, Section, UsageData } from './messages';
 
@@ -19,7 +20,7 @@ export function summarize(groups: Groups, days: number, today: string): UsageDat
   const notes: string[] = [];
   if (others.size) notes.push(`Calls in ${[...others].join(', ')} are not in these sums; "modeld usage" shows them.`);
   const total = groups.model.filter(inCurrency).reduce(add, emptyBar('Total'));
-  if (total.unknown) notes.push(`${total.unknown} ${total.unknown === 1 ? 'call has' : 'calls have'} no known price or token count.`);
+  if (total.unknown) notes.push(`No price or token count is known of ${counted(total.unknown, 'call')}.`);
   const sections: Section[] = [
     { by: 'day', bars: lastDays(today, days).map((day) => byDay.get(day) ?? emptyBar(day)) },
     { by: 'model', bars: largest([...mergeKeys(groups.model.filter(inCurrency)).values()]) },
@@ -34,7 +35,7 @@ function mainCurrency(groups: readonly UsageGroup[]): string {
   return [...sums].sort((a, b) => b[1] - a[1])[0]?.[0] ?? 'USD';
 }
 
-export function emptyBar(label: string): Bar {
+function emptyBar(label: string): Bar {
   return { label, calls: 0, failed: 0, tokens: 0, cachedTokens: 0, cost: null, savings: null, unknown: 0 };
 }
 
