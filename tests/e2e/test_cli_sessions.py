@@ -93,7 +93,7 @@ async def test_what_another_model_would_change_is_told(daemon: DaemonProcess) ->
 MISUSES = [
     (("sessions", "show", "ses_none"), 1, "ses_none"),
     (("sessions", "show", "a", "b"), 2, "one session"),
-    (("sessions", "delete"), 2, "which session"),
+    (("sessions", "delete"), 2, "the sessions to delete"),
     (("sessions", "list", "x"), 2, "no session"),
     (("sessions", "preview", "x"), 2, "a session and a model"),
     (("sessions", "fork", "last", "--at", "99"), 1, "no message 99"),

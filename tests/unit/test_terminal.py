@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -39,6 +40,8 @@ FIGURES = [
     (figures.tokens, 999_960, "1M"),
     (figures.tokens, 1_048_576, "1M"),
     (figures.tokens, 2_500_000, "2.5M"),
+    (partial(figures.counted, what="call"), 0, "0 calls"),
+    (partial(figures.counted, what="call"), 1, "1 call"),
     (figures.money, None, "?"),
     (figures.money, 0.0, "$0"),
     (figures.money, 0.000_000_15, "$0.00000015"),

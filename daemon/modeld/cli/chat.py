@@ -11,7 +11,7 @@ from modeld_protocol.session import TurnResult
 
 from .conversation import Conversation, Stopped
 from .explain import complain
-from .figures import summary, turn_summary
+from .figures import counted, summary, turn_summary
 from .sessions import handoff_lines
 from .terminal import note, say
 from .transcript import session_named
@@ -108,7 +108,7 @@ class SessionChat(Chat):
             say(f"session {self._session.id}", "dim")
         else:
             self._session = sessions.get(session_named(conversation.client, session_id))
-            note(f"{self._session.info.message_count} messages so far")
+            note(f"{counted(self._session.info.message_count, 'message')} so far")
 
     def turn(self, text: str) -> None:
         """Ask; the daemon remembers."""

@@ -21,7 +21,7 @@ from ..ledger.store import FILE_NAME
 from ..limits import MIN_OPEN_FILES
 from ..server.instance import MAX_SOCKET_PATH_BYTES
 from .daemon import connect_running
-from .figures import mebibytes
+from .figures import counted, mebibytes
 from .nearby import keys_here, keys_in_words, ollama_config, ollama_models
 from .options import socket_of
 from .surroundings import surroundings
@@ -134,8 +134,8 @@ def _config(options: argparse.Namespace) -> Iterator[Finding]:
     for problem in problems:
         yield Finding("config", problem.severity, f"{problem.file}:{problem.line}:{problem.column}: {problem.message}")
     if config is not None:
-        count = len(config.models) if config.models_given else "the catalog's"
-        yield Finding("config", "ok", f"{path}: {len(config.adapters)} adapters, {count} models")
+        models = counted(len(config.models), "model") if config.models_given else "the catalog's models"
+        yield Finding("config", "ok", f"{path}: {counted(len(config.adapters), 'adapter')}, {models}")
 
 
 def _keys(options: argparse.Namespace) -> Finding:
@@ -198,7 +198,7 @@ def _daemon(options: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _running(status: DaemonStatus) -> Iterator[Finding]:
-    yield Finding("daemon", "ok", f"pid {status.pid}, {status.clients} clients, {mebibytes(status.rss_bytes)}")
+    yield Finding("daemon", "ok", f"pid {status.pid}, {counted(status.clients, 'client')}, {mebibytes(status.rss_bytes)}")
     if status.version != __version__:
         step = "modeld stop; the next call starts the new one"
         yield Finding("daemon", "warning", f"it is version {status.version}, this is {__version__}", step)
@@ -239,4 +239,4 @@ def _ollama(options: argparse.Namespace) -> Iterator[Finding]:
         return
     path = config_place(options.config, os.environ).path
     step = "\n".join([f"to use it, have these lines in {path}:", *ollama_config(models)])
-    yield Finding("ollama", "ok", f"listens on this machine with {len(models)} models", step)
+    yield Finding("ollama", "ok", f"listens on this machine with {counted(len(models), 'model')}", step)

@@ -16,6 +16,11 @@ def tokens(count: int | None) -> str:
     return str(count)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 call`, `2 calls`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def money(amount: float | None, currency: str = "USD") -> str:
     """An amount with as many digits as say something: `$0`, `$0.00042`, `$1.50`; `?` for unknown."""
     if amount is None:

@@ -17,6 +17,7 @@ from ..cassettes.folder import read_cassettes
 from ..cassettes.format import Cassette, CassetteInvalid
 from ..cassettes.loopback import Request
 from ..cassettes.player import CONFIG_MARK, Player
+from .figures import counted
 
 DEFAULT_PORT = 8378
 
@@ -114,7 +115,7 @@ def _announce(player: Player, options: argparse.Namespace, count: int) -> None:
         print(f"\nThey are in {options.write_config}; try: modeld --config {options.write_config}", flush=True)
     else:
         print(f"\nA models.yaml for it:\n\n{player.config_text()}")
-    print(f"{count} cassettes; `modeld replay --list` shows them. Ctrl-C ends.", flush=True)
+    print(f"{counted(count, 'cassette')}; listed by `modeld replay --list`. Ctrl-C ends.", flush=True)
 
 
 def _printer(options: argparse.Namespace) -> Callable[[Request, Draw | None], None] | None:

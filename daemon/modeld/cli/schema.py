@@ -8,6 +8,7 @@ from modeld_protocol.schema import drift, write
 
 from ..config.schema import json_schema
 from ..providers.catalog import known_types
+from .figures import counted
 from .terminal import say
 
 
@@ -21,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         say(f"modeld: {folder} can't be written ({error.strerror}): name another folder")
         return 1
-    print(f"{len(changed)} files written below {folder}" if changed else f"{folder} is up to date")
+    print(f"{counted(len(changed), 'file')} written below {folder}" if changed else f"{folder} is up to date")
     return 0
 
 

@@ -84,7 +84,7 @@ def _minute(time: str) -> str:
 
 def _delete(client: Client, session_ids: Sequence[str]) -> int:
     if not session_ids:
-        return _misused("delete which session?")
+        return _misused("delete takes the sessions to delete")
     missing = [session_id for session_id in session_ids if not _deleted(client, session_id)]
     for session_id in missing:
         say(f"modeld: there is no session {session_id}; `modeld sessions` lists them", "red")
@@ -153,7 +153,7 @@ def _export(session: Kept, options: argparse.Namespace) -> int:
     whole = msgspec.json.format(msgspec.json.encode(session.export())) + b"\n"
     if options.output:
         Path(options.output).write_bytes(whole)
-        say(f"{session.id}: {session.info.message_count} messages into {options.output}", "dim")
+        say(f"{session.id}: {figures.counted(session.info.message_count, 'message')} into {options.output}", "dim")
     else:
         sys.stdout.write(whole.decode())
     return 0
@@ -201,7 +201,7 @@ def handoff_lines(report: HandoffReport) -> list[str]:
     lines = [
         f"{printable(report.from_model or 'the default model')} → {printable(report.to_model)}",
         f"  {figures.tokens(report.input_tokens) or '?'} tokens to read: {costs}",
-        f"  kept as they are: {report.kept} blocks",
+        f"  kept as they are: {figures.counted(report.kept, 'block')}",
     ]
     for name, warnings in (("changed", report.degraded), ("left out", report.dropped), ("refused", report.refused)):
         said = [warning.message for warning in warnings]

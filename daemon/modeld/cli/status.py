@@ -10,7 +10,7 @@ from modeld_protocol.config import DaemonStatus
 from modeld_protocol.model import KeyStatus
 
 from .daemon import connect_running
-from .figures import duration, mebibytes
+from .figures import counted, duration, mebibytes
 from .options import socket_of
 from .terminal import paint, say, write_json
 
@@ -73,7 +73,7 @@ def _store(status: DaemonStatus) -> list[tuple[str, str, str]]:
         return []
     waiting = f", {store.waiting} rows waiting" if store.waiting else ""
     where = store.path or "in memory"
-    lines = [("store", f"{where}, {mebibytes(store.size_bytes)}, {status.sessions} sessions{waiting}", "")]
+    lines = [("store", f"{where}, {mebibytes(store.size_bytes)}, {counted(status.sessions, 'session')}{waiting}", "")]
     if not store.writable:
         lines.append(("", f"can't be written, no call begins: {store.last_error}", "red"))
     elif store.last_error:
