@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 SOURCES := pyproject.toml daemon/modeld/__init__.py
 
 .PHONY: demo test lint nightly bench schemas prices wheel vsix test-vscode clean help
@@ -31,7 +32,8 @@ demo: $(VENV)/run  ## see it working, without a key and without a network
 test: $(VENV)/test lint  ## every check that a change must pass
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory tests/node/node_modules; \
 	 else echo "no Node.js here: the Node client's tests are skipped"; fi
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not nightly and not alone" --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "alone and not nightly"
 
 lint: $(VENV)/test  ## types, style, layers
 	$(BIN)/ruff check --quiet .

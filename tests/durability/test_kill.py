@@ -20,7 +20,7 @@ from tests.harness.peer import Peer
 from modeld.ledger.store import FILE_NAME
 from modeld.simulator import Simulator
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 MODELS = ["sim-text", "sim-cached", "sim-long-200", "sim-slow-60"]
 CLIENTS = 4

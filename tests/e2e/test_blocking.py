@@ -20,7 +20,7 @@ from modeld.credentials.redact import Redactor
 from modeld.server.instance import claim
 from modeld.simulator import Simulator
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 MAX_LAG_S = 0.1
 
 

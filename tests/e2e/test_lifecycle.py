@@ -467,7 +467,7 @@ async def test_idle_exit_of_a_daemon_that_nobody_ever_asked(simulator: Simulator
 
 
 async def test_idle_exit_counts_detached_turns(simulator: Simulator, tmp_path: Path) -> None:
-    place = DaemonProcess(config_of(simulator), "--idle-exit", "0.3", folder=tmp_path)
+    place = DaemonProcess(config_of(simulator), "--idle-exit", "1", folder=tmp_path)
     async with place as daemon:
         peer = await Peer.connect(daemon.socket)
         daemon.peers.append(peer)

@@ -15,7 +15,7 @@ from modeld.server.output import Output
 from modeld.simulator import Simulator
 from modeld_protocol.framing import FrameDecoder
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 ENDLESS = {"model": "openai:sim-fault-endless_stream", "messages": "x", "request_id": "endless"}
 PACED = {"model": "openai:bench-n100-s20-d10000-f0-b1", "messages": "x"}

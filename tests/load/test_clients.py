@@ -13,7 +13,7 @@ from tests.load.crowd import KIB, MIB, Deaf, Light, Peak, cpu_s, encode, ping, s
 from modeld.limits import MAX_CALLS_RUNNING_PER_CLIENT
 from modeld.simulator import Simulator
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 TEXT = {"model": "openai:sim-text", "messages": "Hello"}
 HANG = {"model": "openai:sim-fault-hang_mid_stream", "messages": "Hello"}

@@ -14,7 +14,7 @@ from tests.harness.peer import Peer
 from modeld.simulator import Simulator
 from modeld.simulator.script import Script, TextStep, ThinkingStep, ToolCallStep
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 LANES = 12
 STEPS = [

@@ -258,6 +258,7 @@ async def test_who_holds_a_session_that_was_deleted_is_told(world: World) -> Non
 # ---- and nobody waits
 
 
+@pytest.mark.alone
 async def test_the_loop_goes_on_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of rows and large ones go while others write; the loop never stands for long because of it."""
     monkeypatch.setattr("modeld.ledger.store._COMPACT_PAUSE_S", 0.002)
@@ -283,6 +284,7 @@ async def test_the_loop_goes_on_meanwhile(world: World, monkeypatch: pytest.Monk
     assert await world.listed() == {session}
 
 
+@pytest.mark.alone
 async def test_a_step_is_short(world: World) -> None:
     for size in (100, 5_000, 200_000):
         session = await world.session(*(text(size) for _ in range(200)))
