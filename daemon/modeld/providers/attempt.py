@@ -99,9 +99,8 @@ class Attempt:
         """A stream of frames into the assembler, its events to the consumer as they come."""
         watch = StreamDeadlines(self.link.clock, self._timeout_s, min(self._timeout_s, self.link.endpoint.idle_timeout_s))
         try:
-            async with asyncio.timeout(None) as timeout:
-                watch.start(timeout)
-                exchange = await self.link.open(self._encoded, self._credential, self._timeout_s, stream=True)
+            with watch:
+                exchange = await self.link.sent(self._encoded, self._credential, self._timeout_s, stream=True)
                 self._note(exchange)
                 if exchange.status >= 300 or not _is_stream(exchange.headers, self.link.wire.framing):
                     self._decode(exchange, await self.link.read_whole(exchange))
@@ -115,10 +114,8 @@ class Attempt:
                         reader.close()
         except TimeoutError as error:
             raise (self.assembler.failure or self._timed_out(*watch.verdict())) from error
-        except UpstreamError as error:  # while the body came: what fails before that is a ProviderFailure already
+        except UpstreamError as error:
             raise (self.assembler.failure or unreachable(error, self.link.name)) from error
-        finally:
-            watch.stop()
 
     def _note(self, exchange: Exchange) -> None:
         headers = exchange.headers
@@ -135,6 +132,8 @@ class Attempt:
         if events:
             if self._first is None:
                 self._first = self.link.clock.monotonic()
+                if self._encoded.window_tokens is None:  # else its size is asked for at the end
+                    self._encoded.body = b""  # no attempt follows one that made events
             self.assembler.events = []
             if self.call.consumer is not None:
                 self.call.consumer.emit(events)
@@ -262,8 +261,6 @@ class FrameReader:
         "_decoder",
         "_escapes",
         "_exchange",
-        "_feed",
-        "_feed_frames",
         "_frames",
         "_halves",
         "_head",
@@ -277,14 +274,12 @@ class FrameReader:
         self._exchange = exchange
         self._watch = watch
         wire = attempt.link.wire
-        self._decoder = decoder = wire.stream_decoder(attempt.assembler, attempt.call.spec)
+        self._decoder = wire.stream_decoder(attempt.assembler, attempt.call.spec)
         self._frames = (
             SseDecoder(limits.MAX_LINE_BYTES, limits.MAX_EVENT_BYTES)
             if wire.framing == "sse"
             else NdjsonDecoder(limits.MAX_LINE_BYTES)
         )
-        self._feed_frames = self._frames.feed
-        self._feed = decoder.feed
         self._seen = False
         self._head = b""
         self._escapes = False
@@ -306,9 +301,10 @@ class FrameReader:
 
     def on_data(self, data: bytes) -> bool:
         """One read from the provider; True once the wire's end marker has come."""
-        decoder, feed = self._decoder, self._feed
+        decoder = self._decoder
+        feed = decoder.feed
         alive = False
-        frames = self._feed_frames(data)
+        frames = self._frames.feed(data)
         if not self._seen:
             self._look(frames, data)
         if not self._escapes and (MARK in data or data.endswith(b"\\")):
@@ -336,7 +332,7 @@ class FrameReader:
         for event, payload in frames:
             if MARK in payload or self._halves is not None:
                 alive = self._feed_joined((event, payload)) or alive
-            elif self._feed(event, payload):
+            elif self._decoder.feed(event, payload):
                 alive = True
             if self._decoder.done:
                 break
@@ -349,7 +345,7 @@ class FrameReader:
         for event, payload in halves.take(frame):
             if self._decoder.done:
                 break
-            alive = self._feed(event, payload) or alive
+            alive = self._decoder.feed(event, payload) or alive
         self._halves = halves if halves.waiting else None
         return alive or self._halves is not None
 
@@ -369,7 +365,7 @@ class FrameReader:
         if not self._seen and not rest:
             raise self._attempt.link.failure_of(self._exchange, self._head)
         for event, payload in [*(self._halves.rest() if self._halves else []), *rest]:
-            self._feed(event, payload)
+            decoder.feed(event, payload)
         decoder.end()
         self._attempt.emit()
 

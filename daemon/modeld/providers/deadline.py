@@ -1,6 +1,8 @@
 """The deadlines of a stream: to the first sign of life, between signs, in all. Costs one clock reading per read."""
 
 import asyncio
+from types import TracebackType
+from typing import Self
 
 from .. import limits
 from ..clock import Clock
@@ -8,9 +10,24 @@ from ..clock import Clock
 
 class StreamDeadlines:
     """Only the answer itself resets them: a provider that sends nothing but keep-alives is silent. `idle_s` is no more than
-    `first_s`."""
+    `first_s`.
 
-    __slots__ = ("_began", "_idle_s", "_is_paused", "_last", "_limit_s", "_lived", "_loop", "_now", "_timeout", "_timer")
+    Entered around what they watch, which they cancel, and leave with TimeoutError, when one has passed.
+    """
+
+    __slots__ = (
+        "_began",
+        "_cancelling",
+        "_expired",
+        "_idle_s",
+        "_is_paused",
+        "_last",
+        "_limit_s",
+        "_lived",
+        "_now",
+        "_task",
+        "_timer",
+    )
 
     def __init__(self, clock: Clock, first_s: float, idle_s: float) -> None:
         self._now = clock.monotonic
@@ -19,17 +36,24 @@ class StreamDeadlines:
         self._last = self._began = clock.monotonic()
         self._is_paused = False
         self._lived = False
-        self._timeout: asyncio.Timeout | None = None
+        self._expired = False
         self._timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
 
-    def start(self, timeout: asyncio.Timeout) -> None:
-        """Watch from now on; `timeout` is what expires."""
-        self._timeout = timeout
+    def __enter__(self) -> Self:
         self._check()
+        return self
 
-    def stop(self) -> None:
-        """Watch no longer."""
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+        self._stop()
+        # As asyncio.timeout has it: who else cancels at the same moment is not taken for a deadline.
+        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
@@ -44,7 +68,7 @@ class StreamDeadlines:
         """What still comes has to come now."""
         if self._limit_s != within_s:
             self._last, self._limit_s, self._lived = self._now(), within_s, True
-            self.stop()
+            self._stop()
             self._check()
 
     def paused(self, paused: bool) -> None:
@@ -63,7 +87,9 @@ class StreamDeadlines:
         left = min(self._last + self._limit_s, self._began + limits.MAX_STREAM_S) - now
         if self._is_paused:
             left = max(left, 1.0)
-        if left <= 0 and self._timeout is not None:
-            self._timeout.reschedule(self._loop.time())
-            return
-        self._timer = self._loop.call_later(min(left, self._idle_s), self._check)
+        if left > 0:
+            self._timer = asyncio.get_running_loop().call_later(min(left, self._idle_s), self._check)
+        else:
+            self._expired = True
+            self._timer = None
+            self._task.cancel()

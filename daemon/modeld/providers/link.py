@@ -1,9 +1,9 @@
 """An adapter's way to its provider: endpoint, wire, transport and key, and how their faults read as failures."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -64,6 +64,15 @@ class Link:
 
     async def open(self, encoded: Encoded, credential: Credential | None, timeout_s: float, *, stream: bool) -> Exchange:
         """Send one request and wait for the head of its answer. Raises ProviderFailure."""
+        try:
+            return await self.sent(encoded, credential, timeout_s, stream=stream)
+        except UpstreamError as error:
+            raise unreachable(error, self.name) from error
+
+    def sent(
+        self, encoded: Encoded, credential: Credential | None, timeout_s: float, *, stream: bool
+    ) -> Coroutine[Any, Any, Exchange]:
+        """As `open`, for who tells the faults of the way from others; raises UpstreamError."""
         endpoint = self.endpoint
         headers = merged_headers(endpoint.headers, encoded.headers)
         if encoded.body and "content-type" not in encoded.headers:
@@ -78,10 +87,7 @@ class Link:
             stream,
         )
         connect_s = min(limits.CONNECT_TIMEOUT_S, timeout_s)
-        try:
-            return await self.transport.open(request, connect_timeout_s=connect_s, head_timeout_s=timeout_s)
-        except UpstreamError as error:
-            raise unreachable(error, self.name) from error
+        return self.transport.open(request, connect_timeout_s=connect_s, head_timeout_s=timeout_s)
 
     async def fetch(self, encoded: Encoded, env: Mapping[str, str], decode: Callable[[bytes], T]) -> T:
         """What a small request outside of a call gives: no retries, whole body. Raises ProviderFailure."""

@@ -61,7 +61,9 @@ class DirectTransport:
         try:
             async with asyncio.timeout(timeout_s):
                 context = await self._tls() if origin.scheme == "https" else None
-                return await self._open_connection(origin, context)
+                sock = await dial(origin.host, origin.port)
+                connection = Connection(origin, asyncio.get_running_loop(), self._connections.discard)
+                await _hand_over(connection, sock, origin, context)
         except TimeoutError:
             hint = "check the network, and base_url"
             raise UpstreamError("connect", f"no connection to {origin} within {timeout_s:g} s; {hint}") from None
@@ -74,18 +76,6 @@ class DirectTransport:
             raise UpstreamError(
                 "connect", f"no connection to {origin} ({reason}); is the server up, and base_url right?"
             ) from None
-
-    async def _open_connection(self, origin: Origin, context: ssl.SSLContext | None) -> Connection:
-        loop = asyncio.get_running_loop()
-        sock = await dial(origin.host, origin.port)
-        connection = Connection(origin, loop, self._connections.discard)
-        try:
-            await loop.create_connection(
-                lambda: connection, sock=sock, ssl=context, server_hostname=origin.host.rstrip(".") if context else None
-            )
-        except BaseException:
-            connection.abort()
-            raise
         self._connections.add(connection)
         if self._closed:
             connection.abort()
@@ -161,7 +151,9 @@ class DirectExchange:
         try:
             inflater = inflater_for(self.headers.get("content-encoding", ""), max_bytes)
             if inflater is None:
-                await connection.pump(on_data)
+                if waiter := connection.start_pump(on_data):
+                    await waiter
+                connection.end_pump()
             else:
                 await _pump_inflated(connection, on_data, inflater)
             if mask is not None:
@@ -173,6 +165,17 @@ class DirectExchange:
         if self._connection is not None:
             self._connection = None
             self._give_back(connection)
+
+
+async def _hand_over(connection: Connection, sock: socket.socket, origin: Origin, context: ssl.SSLContext | None) -> None:
+    """The socket is the connection's from now on, TLS included."""
+    server_name = origin.host.rstrip(".") if context else None
+    try:
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=server_name)
+    except BaseException:
+        connection.abort()
+        raise
 
 
 async def _pump_inflated(connection: Connection, on_data: Callable[[bytes], bool], inflater: Inflater) -> None:

@@ -109,28 +109,43 @@ class Connection(asyncio.Protocol):
             self._transport.write(head)
             self._transport.write(body)
         self._timer = self._loop.call_later(timeout_s, self._on_head_timeout, timeout_s)
+        self._waiter = self._loop.create_future()
         try:
-            await self._wait()
+            await self._waiter
+        except BaseException:
+            self.abort()
+            raise
         finally:
+            self._waiter = None
             self._cancel_timer()
         if self._phase == _HEAD and self._failure is not None:
             raise self._failure
 
     async def pump(self, sink: Callable[[bytes], bool]) -> None:
         """Hand the body to `sink`, piece by piece as it arrives, until it ends or `sink` returns True."""
+        try:
+            if waiter := self.start_pump(sink):
+                await waiter
+        except BaseException:
+            self.abort()
+            raise
+        self.end_pump()
+
+    def start_pump(self, sink: Callable[[bytes], bool]) -> "asyncio.Future[None] | None":
+        """The first part of `pump`, for who awaits by itself and spares every open stream a coroutine: what to await before
+        `end_pump`, None for nothing. Cancelled meanwhile, it calls `abort`."""
         self._sink = sink
         if self._held:
             self.resume()
         self._deliver()
         if self._phase == _BODY and self._failure is None and not self._stopped:
-            self._waiter = self._loop.create_future()  # as `_wait` does, without another frame for every open stream
-            try:
-                await self._waiter
-            except BaseException:
-                self.abort()
-                raise
-            finally:
-                self._waiter = None
+            self._waiter = self._loop.create_future()
+            return self._waiter
+        return None
+
+    def end_pump(self) -> None:
+        """The last part of `pump`. Raises what ended the body."""
+        self._waiter = None
         self._sink = self._discard
         if self._failure is not None and not self._stopped:
             raise self._failure
@@ -279,16 +294,6 @@ class Connection(asyncio.Protocol):
         self._lingered_bytes = 0
         self._pieces.clear()
         self.headers: dict[str, str] = {}
-
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        except BaseException:
-            self.abort()
-            raise
-        finally:
-            self._waiter = None
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

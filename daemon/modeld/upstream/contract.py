@@ -86,7 +86,7 @@ class Exchange(Protocol):
 class Transport(Protocol):
     """An HTTP client. Never follows redirects, never reads proxies from the environment, never logs a URL or header."""
 
-    async def open(self, request: HttpRequest, *, connect_timeout_s: float, head_timeout_s: float) -> Exchange:
+    def open(self, request: HttpRequest, *, connect_timeout_s: float, head_timeout_s: float) -> Coroutine[Any, Any, Exchange]:
         """Send and wait for the response head. Raises UpstreamError. Cancelling closes the connection at once."""
         ...
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Coroutine
 from typing import Any, Final
 
 _HEAD_START_S: Final = 0.25  # RFC 8305: a broken IPv6 route must not cost the whole connect timeout
@@ -11,9 +12,14 @@ _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTV
 Address = tuple[socket.AddressFamily, Any]
 
 
-async def dial(host: str, port: int) -> socket.socket:
+def dial(host: str, port: int) -> Coroutine[Any, Any, socket.socket]:
     """A connected, non-blocking socket. Raises OSError; cancelling closes what was opened."""
-    addresses = _parse_literal(host, port) or await _look_up(host, port)
+    literal = _parse_literal(host, port)
+    return _connect(literal[0]) if literal else _dial_name(host, port)
+
+
+async def _dial_name(host: str, port: int) -> socket.socket:
+    addresses = await _look_up(host, port)
     return await (_connect(addresses[0]) if len(addresses) == 1 else _race(addresses))
 
 

@@ -24,11 +24,11 @@ class _ConnectionConsumer:
     """Writes a stream's events to the connection that asked, encoded once. The first ones leave at once: where a whole answer
     comes in one piece, its end and its cost aren't waited for."""
 
-    __slots__ = ("_begun", "_context", "_encode")
+    __slots__ = ("_begun", "_context", "_encoder")
 
     def __init__(self, context: CallContext, request_id: str, epoch: str) -> None:
         self._context = context
-        self._encode = StreamEncoder(request_id, epoch).encode
+        self._encoder = StreamEncoder(request_id, epoch)
         self._begun = False
 
     @property
@@ -36,7 +36,7 @@ class _ConnectionConsumer:
         return self._context.writable
 
     def emit(self, events: list[Event]) -> None:
-        self._context.send(self._encode(events))
+        self._context.send(self._encoder.encode(events))
         if not self._begun:
             self._begun = True
             self._context.flush()
