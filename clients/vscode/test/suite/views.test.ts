@@ -16,7 +16,7 @@ function session(id: string, more: Partial<Session> = {}): Session {
   return { session_id: `ses_${id}`, model: 'sim:echo', created_at: '2026-03-01T11:00:00Z', updated_at: '2026-03-01T11:58:30Z', ...more };
 }
 const text = (at: number, words: string): Event => ({ type: 'text.delta', message_id: 'm', content_block_index: at, text: words });
-const start: Event = { type: 'message.start', message_id: 'm', model: 'echo', provider: 'sim' };
+const start: Event = { type: 'message.start', message_id: 'm', model: 'sim:echo', provider: 'sim' };
 const complete: Event = { type: 'message.complete', message_id: 'm', stop_reason: 'end_turn', final_content: [{ type: 'text', text: 'ab' }], usage: USAGE };
 
 describe('a transcript', () => {
@@ -24,6 +24,7 @@ describe('a transcript', () => {
     const transcript = new Transcript();
     const told = [start, text(0, 'a'), text(0, 'b')].flatMap((event) => transcript.apply(event));
     assert.deepEqual(told.map((one) => one.op), ['begin', 'block', 'append']);
+    assert.deepEqual(told[0], { op: 'begin', id: 'm', model: 'sim:echo' });
     assert.equal(transcript.live?.blocks[0]?.text, 'ab');
     assert.deepEqual(transcript.apply(complete), [{ op: 'end', note: '' }]);
     assert.equal(transcript.live, undefined);

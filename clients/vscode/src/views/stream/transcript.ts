@@ -22,7 +22,7 @@ export class Transcript {
   apply(event: Event): Operation[] {
     if (event.type === 'message.start') {
       this.live = { id: event.message_id, role: 'assistant', blocks: [] };
-      return [{ op: 'begin', id: event.message_id, model: `${event.provider}:${event.model}` }];
+      return [{ op: 'begin', id: event.message_id, model: event.model }];
     }
     if (event.type === 'message.complete') return this.complete(event.message_id, event.stop_reason, event.final_content);
     const live = (this.live ??= { id: event.message_id, role: 'assistant', blocks: [] });
