@@ -131,8 +131,7 @@ async def test_l3_several_edits_in_one_change(editor: Editor) -> None:
 
 
 async def test_l4_only_cr_and_lf_end_a_line(editor: Editor) -> None:
-    # For YAML each of these ends a line, so that a comment needs its # again; for an editor none does.
-    odd = "\u2028# \u2029# \u0085# "
+    odd = "\u2028: \u2029[ \u0085- "
     editor.open(f"# a{odd}c\nadapters: {{openai: {{api_key_env: MODELD_TEST_KEY, typ: x}}}} # {odd}\rmodels: 5\n")
     found = [(one["code"], spot_of(one)) for one in await editor.diagnostics()]
     assert found == [("unknown_field", spot(1, 50, 53)), ("not_a_mapping", spot(2, 8, 9))]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from modeld.cli.surroundings import surroundings
+from modeld.config import yaml_nodes
 from modeld.config.check import check
 from modeld.config.load import load, render
 from modeld.config.schema import ADAPTER_FIELDS, MODEL_FIELDS, Config, json_schema
@@ -278,6 +279,29 @@ def test_columns_count_characters_and_lines_are_an_editors() -> None:
     )
     assert config is None
     assert [(p.line, p.column) for p in problems if p.code == "unknown_field"] == [(2, 35), (3, 7), (3, 16)]
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85"])
+def test_what_ends_no_line_for_an_editor_ends_none_for_yaml(odd: str) -> None:
+    text = f"# a{odd}b: [\nadapters: {{}} # {odd}c\nmodels: 'x{odd} y'\ndefault_model: &k a{odd} b\n"
+    document = yaml_nodes.compose(text)
+    assert isinstance(document.root, yaml_nodes.Mapping)
+    values = {name.value(): value for name, value in document.root.pairs if isinstance(name, yaml_nodes.Scalar)}
+    assert list(values) == ["adapters", "models", "default_model"]
+    for name, stored in (("models", f"x{odd} y"), ("default_model", f"a{odd} b")):
+        value = values[name]
+        assert isinstance(value, yaml_nodes.Scalar)
+        assert value.value() == stored
+        assert text[value.start : value.end].strip("'").endswith(stored)
+
+
+def test_a_text_full_of_private_characters_keeps_them() -> None:
+    private = "".join(chr(point) for point in range(0xE000, 0xF8FE))
+    document = yaml_nodes.compose(f"a: '{private}\u2028\u2029'\n")
+    assert isinstance(document.root, yaml_nodes.Mapping)
+    value = document.root.pairs[0][1]
+    assert isinstance(value, yaml_nodes.Scalar)
+    assert value.value() == f"{private}\u2028\u2029"
 
 
 BOMBS = {

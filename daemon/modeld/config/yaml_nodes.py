@@ -22,6 +22,8 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _CORE = "tag:yaml.org,2002:"
 _CORE_TAGS = frozenset({"!", *(_CORE + name for name in ("null", "bool", "int", "float", "str", "map", "seq"))})
+_OTHER_BREAKS = "\x85\u2028\u2029"  # break lines in YAML 1.1, which the parser reads, and are letters like others in 1.2
+_PRIVATE_USE = range(0xE000, 0xF900)
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 _HINTS = {
@@ -211,19 +213,34 @@ class _Events(Iterator[Any]):
 
         self._yaml = yaml
         self._text = text
+        stand_ins = _stand_ins(text)
+        self._restored = {ord(stand_in): one for one, stand_in in stand_ins.items()}
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        self._parser: Any = loader(text)
+        self._parser: Any = loader(text.translate({ord(one): stand_in for one, stand_in in stand_ins.items()}))
 
     def __next__(self) -> Any:
         try:
             if self._parser.check_event():
-                return self._parser.get_event()
+                return self._restore(self._parser.get_event())
         except self._yaml.MarkedYAMLError as error:
             raise _syntax_error(error, self._text) from None
         except (self._yaml.YAMLError, RecursionError, ValueError) as error:
             reason = getattr(error, "reason", None) or "it can't be read"
             raise YamlError("syntax", f"not valid YAML: {reason}; save the file as plain UTF-8 text", 0) from None
         raise StopIteration
+
+    def _restore(self, event: Any) -> Any:
+        for name in ("value", "tag") if self._restored else ():
+            if found := getattr(event, name, None):
+                setattr(event, name, found.translate(self._restored))
+        return event
+
+
+def _stand_ins(text: str) -> dict[str, str]:
+    """For each character that only the parser takes for the end of a line, one that the text doesn't hold and that ends none."""
+    found = [one for one in _OTHER_BREAKS if one in text]
+    unused = (chr(point) for point in _PRIVATE_USE if chr(point) not in text)
+    return dict(zip(found, unused, strict=False))
 
 
 def _syntax_error(error: Any, text: str) -> YamlError:

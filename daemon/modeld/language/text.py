@@ -13,8 +13,7 @@ Encoding = Literal["utf-8", "utf-16", "utf-32"]
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
 DEFAULT_ENCODING: Encoding = "utf-16"
 
-# CR, LF and CRLF end a line and nothing else does; YAML's reader also breaks at U+0085, U+2028 and U+2029, so its own line
-# numbers are of no use here and everything is counted in indices.
+# CR, LF and CRLF end a line and nothing else does.
 _BREAK = re.compile(r"\r\n|\r|\n")
 
 
