@@ -93,9 +93,9 @@ class MemoryTransport(DirectTransport):
         for connection in sorted(self._connections, key=lambda one: one._transport.name):  # type: ignore[union-attr]
             connection.abort()
 
-    async def _open_connection(self, origin: Origin, context: Any) -> ClientConnection:
+    async def _connect(self, origin: Origin, timeout_s: float) -> ClientConnection:
         await asyncio.sleep(0.001)
-        if self.dead:
+        if self.dead or self._closed:
             raise UpstreamError("connect", "the process is gone")
         connection = ClientConnection(origin, asyncio.get_running_loop(), self._connections.discard)
         self._provider.connect().serve(connection)
