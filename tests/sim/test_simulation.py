@@ -29,7 +29,7 @@ from modeld.ledger.posting import BEGUN, Posting
 from modeld.ledger.store import Store
 from modeld.server.requests import RequestTable
 from modeld.sessions import records
-from modeld.sessions.fanout import Journal, Ring
+from modeld.sessions.fanout import Feed, Ring
 from modeld.sessions.registry import Sessions
 from modeld_protocol.events import Event as StreamedEvent
 from modeld_protocol.events import MessageComplete, TextDelta
@@ -164,22 +164,22 @@ def _lose_a_reply(patch: pytest.MonkeyPatch) -> None:
 
 
 def _double_a_terminal_event(patch: pytest.MonkeyPatch) -> None:
-    publish = Journal.publish
+    publish = Feed.publish
 
-    def doubled(journal: Journal, events: list[StreamedEvent]) -> None:
-        publish(journal, events)
-        publish(journal, [event for event in events if isinstance(event, MessageComplete)])
+    def doubled(feed: Feed, events: list[StreamedEvent]) -> None:
+        publish(feed, events)
+        publish(feed, [event for event in events if isinstance(event, MessageComplete)])
 
-    patch.setattr(Journal, "publish", doubled)
+    patch.setattr(Feed, "publish", doubled)
 
 
 def _drop_an_event(patch: pytest.MonkeyPatch) -> None:
-    publish = Journal.publish
+    publish = Feed.publish
 
-    def dropping(journal: Journal, events: list[StreamedEvent]) -> None:
-        publish(journal, [event for at, event in enumerate(events) if at % 5 != 2 or not isinstance(event, TextDelta)])
+    def dropping(feed: Feed, events: list[StreamedEvent]) -> None:
+        publish(feed, [event for at, event in enumerate(events) if at % 5 != 2 or not isinstance(event, TextDelta)])
 
-    patch.setattr(Journal, "publish", dropping)
+    patch.setattr(Feed, "publish", dropping)
 
 
 def _skip_the_row(patch: pytest.MonkeyPatch) -> None:
@@ -212,12 +212,12 @@ def _log_prompts(patch: pytest.MonkeyPatch) -> None:
 
 
 def _swallow_the_end(patch: pytest.MonkeyPatch) -> None:
-    publish = Journal.publish
+    publish = Feed.publish
 
-    def unended(journal: Journal, events: list[StreamedEvent]) -> None:
-        publish(journal, [event for event in events if not isinstance(event, MessageComplete)])
+    def unended(feed: Feed, events: list[StreamedEvent]) -> None:
+        publish(feed, [event for event in events if not isinstance(event, MessageComplete)])
 
-    patch.setattr(Journal, "publish", unended)
+    patch.setattr(Feed, "publish", unended)
 
 
 def _break_a_handler(patch: pytest.MonkeyPatch) -> None:

@@ -211,7 +211,7 @@ class World:
             if connection.requests_in_flight > limits.MAX_REQUESTS_IN_FLIGHT:
                 self.violations.append("a client has too many requests")
         for live in self.daemon.sessions._loaded.values():  # pyright: ignore[reportPrivateUsage]
-            if live.journal.ring.held_bytes > self.faults.ring_bytes:
+            if live.feed.ring.held_bytes > self.faults.ring_bytes:
                 self.violations.append("a session's ring is over its limit")
 
     # ---- misfortune

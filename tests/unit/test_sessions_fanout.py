@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeld.server.stream_encoder import StreamEncoder
-from modeld.sessions.fanout import Journal, Ring, skip_frames
+from modeld.sessions.fanout import Feed, Ring, skip_frames
 from modeld_protocol.events import StreamEvent, StreamGap, TextDelta
 from modeld_protocol.framing import FrameDecoder, frame
 
@@ -69,21 +69,21 @@ def delta(text: str = "x") -> TextDelta:
 
 
 class World:
-    """A journal whose callbacks run when asked."""
+    """A feed whose callbacks run when asked."""
 
     def __init__(self, cursor: int = 0, ring_bytes: int | None = None) -> None:
         self.soon: list[Callable[[], None]] = []
-        self.journal = Journal("ses_1", "ep_1", cursor, self.soon.append)
+        self.feed = Feed("ses_1", "ep_1", cursor, self.soon.append)
         if ring_bytes is not None:
-            self.journal.ring = Ring(cursor, ring_bytes)
+            self.feed.ring = Ring(cursor, ring_bytes)
         self.begin()
 
     def begin(self) -> None:
-        encoder = StreamEncoder("req_1", "ep_1", "ses_1", "turn_1", self.journal.cursor + 1)
-        self.journal.begin("req_1", encoder.encode)
+        encoder = StreamEncoder("req_1", "ep_1", "ses_1", "turn_1", self.feed.cursor + 1)
+        self.feed.begin("req_1", encoder.encode)
 
     def publish(self, count: int = 1) -> None:
-        self.journal.publish([delta() for _ in range(count)])
+        self.feed.publish([delta() for _ in range(count)])
 
     def run(self) -> None:
         while self.soon:
@@ -93,14 +93,14 @@ class World:
 def test_every_follower_gets_the_same_bytes_once() -> None:
     world, one, two, stranger = World(), Line(), Line(), Line()
     for line in (one, two, two):
-        assert world.journal.follow(line, None) == 0
-    world.journal.attach(one)
+        assert world.feed.follow(line, None) == 0
+    world.feed.attach(one)
     world.publish(3)
-    world.journal.detach(one)
+    world.feed.detach(one)
     world.publish()
     assert one.sent == two.sent
     assert one.cursors == [1, 2, 3, 4]
-    world.journal.unfollow(two)
+    world.feed.unfollow(two)
     world.publish()
     assert two.cursors == [1, 2, 3, 4]
     assert not stranger.sent
@@ -109,12 +109,12 @@ def test_every_follower_gets_the_same_bytes_once() -> None:
 def test_a_starter_gets_its_turn_and_nothing_else() -> None:
     world, line = World(), Line()
     world.publish()
-    world.journal.attach(line)
+    world.feed.attach(line)
     world.publish(2)
-    world.journal.detach(line)
+    world.feed.detach(line)
     world.publish()
     assert line.cursors == [2, 3]
-    assert not world.journal.busy
+    assert not world.feed.busy
 
 
 @pytest.mark.parametrize(
@@ -134,19 +134,19 @@ def test_a_starter_gets_its_turn_and_nothing_else() -> None:
 def test_reset_reasons(epoch: str | None, cursor: int | None, reason: str | None) -> None:
     world = World()
     world.publish(5)
-    assert world.journal.reset_reason(epoch, cursor) == reason
+    assert world.feed.reset_reason(epoch, cursor) == reason
 
 
 def test_what_left_the_ring_is_a_reset() -> None:
     world = World(ring_bytes=1000)
     for _ in range(20):
         world.publish()
-    first = world.journal.ring.first
+    first = world.feed.ring.first
     assert 1 < first <= 20
-    assert world.journal.reset_reason("ep_1", first - 1) is None
-    assert world.journal.reset_reason("ep_1", first - 2) == "cursor_evicted"
-    assert World(cursor=7).journal.reset_reason("ep_1", 6) == "cursor_evicted"
-    assert World(cursor=7).journal.reset_reason("ep_1", 7) is None
+    assert world.feed.reset_reason("ep_1", first - 1) is None
+    assert world.feed.reset_reason("ep_1", first - 2) == "cursor_evicted"
+    assert World(cursor=7).feed.reset_reason("ep_1", 6) == "cursor_evicted"
+    assert World(cursor=7).feed.reset_reason("ep_1", 7) is None
 
 
 @pytest.mark.parametrize("cursor", range(7))
@@ -154,7 +154,7 @@ def test_resuming_brings_the_rest_after_the_reply(cursor: int) -> None:
     world, line = World(), Line()
     world.publish(2)
     world.publish(4)
-    assert world.journal.follow(line, cursor) == cursor
+    assert world.feed.follow(line, cursor) == cursor
     assert not line.sent, "the reply goes first"
     world.publish()
     world.run()
@@ -164,8 +164,8 @@ def test_resuming_brings_the_rest_after_the_reply(cursor: int) -> None:
 
 def test_one_that_lags_is_caught_up_and_holds_up_nobody() -> None:
     world, slow, quick = World(), Line(), Line()
-    world.journal.follow(slow, None)
-    world.journal.follow(quick, None)
+    world.feed.follow(slow, None)
+    world.feed.follow(quick, None)
     world.publish()
     slow.become(False)
     world.publish(5)
@@ -179,7 +179,7 @@ def test_one_that_lags_is_caught_up_and_holds_up_nobody() -> None:
 
 def test_one_that_lags_too_far_is_told_what_is_gone() -> None:
     world, slow = World(ring_bytes=1000), Line()
-    world.journal.follow(slow, None)
+    world.feed.follow(slow, None)
     world.publish()
     slow.become(False)
     for _ in range(30):
@@ -192,19 +192,19 @@ def test_one_that_lags_too_far_is_told_what_is_gone() -> None:
 
 def test_the_starter_gets_everything_before_its_reply() -> None:
     world, line = World(), Line()
-    world.journal.attach(line)
+    world.feed.attach(line)
     line.become(False)
     world.publish(4)
-    world.journal.detach(line)
+    world.feed.detach(line)
     assert line.cursors == [1, 2, 3, 4]
 
 
 def test_who_unsubscribes_before_it_was_caught_up_hears_nothing_more() -> None:
     world, line = World(), Line()
     world.publish(4)
-    world.journal.follow(line, 1)
-    world.journal.unfollow(line)
-    assert world.journal.follow(line, None) == 4, "a snapshot holds these four"
+    world.feed.follow(line, 1)
+    world.feed.unfollow(line)
+    assert world.feed.follow(line, None) == 4, "a snapshot holds these four"
     world.run()
     assert not line.sent
     world.publish()
@@ -213,10 +213,10 @@ def test_who_unsubscribes_before_it_was_caught_up_hears_nothing_more() -> None:
 
 def test_who_leaves_is_forgotten() -> None:
     world, line = World(), Line()
-    world.journal.follow(line, None)
+    world.feed.follow(line, None)
     world.publish()
     line.leave()
-    assert not world.journal.busy
+    assert not world.feed.busy
     world.publish()
     assert line.cursors == [1]
 
@@ -254,9 +254,9 @@ def test_nothing_is_missing_and_nothing_comes_twice(steps: list[tuple[str, int]]
         elif what == "begin":
             world.begin()
         elif since is None:
-            cursor = None if what == "follow" else number % (world.journal.cursor + 1)
-            if world.journal.reset_reason("ep_1", cursor) is None:
-                since = world.journal.follow(line, cursor)
+            cursor = None if what == "follow" else number % (world.feed.cursor + 1)
+            if world.feed.reset_reason("ep_1", cursor) is None:
+                since = world.feed.follow(line, cursor)
     line.become(True)
     world.run()
     line.become(True)
@@ -265,8 +265,8 @@ def test_nothing_is_missing_and_nothing_comes_twice(steps: list[tuple[str, int]]
         assert len(line.cursors) == len(set(line.cursors))
         assert line.cursors == sorted(line.cursors)
         assert gone.isdisjoint(line.cursors)
-        assert gone.union(line.cursors) == set(range(since + 1, world.journal.cursor + 1))
-    assert world.journal.ring.held_bytes <= ring_bytes
+        assert gone.union(line.cursors) == set(range(since + 1, world.feed.cursor + 1))
+    assert world.feed.ring.held_bytes <= ring_bytes
 
 
 def test_the_ring_forgets_its_places_too() -> None:
@@ -281,7 +281,7 @@ def test_the_ring_forgets_its_places_too() -> None:
 
 def test_events_say_where_they_belong() -> None:
     world, line = World(), Line()
-    world.journal.follow(line, None)
+    world.feed.follow(line, None)
     world.publish()
     (body,) = FrameDecoder().feed(line.sent)
     event = msgspec.convert(msgspec.json.decode(body)["params"], StreamEvent)

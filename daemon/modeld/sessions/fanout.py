@@ -122,7 +122,7 @@ class _Subscriber:
         self.unclose: Callable[[], None] = lambda: None
 
 
-class Journal:
+class Feed:
     """The events of one session in one life of the daemon. `soon` runs a callback once the current one has returned."""
 
     def __init__(self, session_id: str, epoch: str, cursor: int, soon: Callable[[Callable[[], None]], object]) -> None:

@@ -17,7 +17,7 @@ from ..providers.spec import ModelSpec
 from ..providers.wire.memory import MAX_MODELS, Memories
 from .as_sent import as_they_came
 from .cache_root import Digests
-from .fanout import Journal
+from .fanout import Feed
 from .files import SessionFiles
 from .history import Addition, Pairing, made_by
 from .reasoning import Projection, Projector, holds_state
@@ -51,10 +51,10 @@ class LiveSession:
     """One session, loaded. Its messages change in memory first and are acknowledged after the commit; where that fails, it is
     `stale` until the registry has read again what is stored."""
 
-    def __init__(self, stored: Loaded, journal: Journal) -> None:
+    def __init__(self, stored: Loaded, feed: Feed) -> None:
         self.session_id = stored.row.session_id
         self.created_ms = stored.row.created_ms
-        self.journal = journal
+        self.feed = feed
         self.taken = False
         self.running: Running | None = None
         self.waiting: deque[Waiting] = deque()
@@ -85,12 +85,12 @@ class LiveSession:
     @property
     def pinned(self) -> bool:
         """Whether it must stay in memory."""
-        return self.taken or bool(self.waiting) or self.journal.busy
+        return self.taken or bool(self.waiting) or self.feed.busy
 
     @property
     def held_bytes(self) -> int:
         """Roughly what it keeps in memory."""
-        return 2 * self.size_bytes + self.journal.ring.held_bytes + self.memories.held_bytes
+        return 2 * self.size_bytes + self.feed.ring.held_bytes + self.memories.held_bytes
 
     def extend(
         self,
@@ -160,7 +160,7 @@ class LiveSession:
         return session
 
     def snapshot(self) -> SessionSnapshot:
-        """Everything up to the journal's cursor."""
+        """Everything up to the feed's cursor."""
         turn = None
         if (running := self.running) is not None:
             assembler = running.assembler

@@ -34,7 +34,7 @@ from ..runtime import Runtime
 from . import records
 from .as_sent import NOTHING, AsSent, by_id
 from .cache_root import forked
-from .fanout import Connection, Journal
+from .fanout import Connection, Feed
 from .files import SessionFiles
 from .forks import count_until, fork_points
 from .history import problems_of, with_ids
@@ -110,8 +110,8 @@ class Sessions:
         stored = await self._read(session_id)
         soon = asyncio.get_running_loop().call_soon
         cursor = 0 if stored.row.last_turn is None else self._cursor  # without a turn there was no event
-        journal = Journal(session_id, self.runtime.epoch, cursor, soon)
-        live = self._loaded[session_id] = LiveSession(stored, journal)
+        feed = Feed(session_id, self.runtime.epoch, cursor, soon)
+        live = self._loaded[session_id] = LiveSession(stored, feed)
         self.trim()
         return live
 
@@ -145,7 +145,7 @@ class Sessions:
     def forget(self, live: LiveSession) -> None:
         """Take it out of memory; the next use reads what is stored."""
         if not live.deleted:
-            self._cursor = max(self._cursor, live.journal.cursor)
+            self._cursor = max(self._cursor, live.feed.cursor)
         if self._loaded.get(live.session_id) is live:
             del self._loaded[live.session_id]
 
@@ -162,8 +162,8 @@ class Sessions:
 
     def tell(self, live: LiveSession, change: SessionChange, turn_id: str | None = None) -> None:
         """Tell the session's subscribers of a change."""
-        if live.journal.busy:
-            live.journal.notify("session/changed", SessionChanged(live.session_id, change, turn_id))
+        if live.feed.busy:
+            live.feed.notify("session/changed", SessionChanged(live.session_id, change, turn_id))
 
     # ---- one writer at a time
 
@@ -258,7 +258,7 @@ class Sessions:
         finally:
             self._going.discard(session_id)
         self.tell(live, "deleted")
-        live.journal.close()
+        live.feed.close()
         self.forget(live)
         self.on_deleted()
 
@@ -375,15 +375,15 @@ class Sessions:
         live = await self.open(params.session_id)
         while (running := live.running) is not None and running.ending and running.task is not None:
             await asyncio.wait((running.task,))  # its last events are about to go out
-        journal = live.journal
-        reset = journal.reset_reason(params.epoch, params.cursor)
+        feed = live.feed
+        reset = feed.reset_reason(params.epoch, params.cursor)
         if reset is None and params.cursor is not None:
-            return SubscribeResult(journal.epoch, journal.follow(connection, params.cursor))
-        return SubscribeResult(journal.epoch, journal.follow(connection, None), live.snapshot(), reset)
+            return SubscribeResult(feed.epoch, feed.follow(connection, params.cursor))
+        return SubscribeResult(feed.epoch, feed.follow(connection, None), live.snapshot(), reset)
 
     async def unsubscribe(self, connection: Connection, session_id: str) -> None:
         """Follow it no longer."""
-        (await self.open(session_id)).journal.unfollow(connection)
+        (await self.open(session_id)).feed.unfollow(connection)
 
 
 def unknown(session_id: str) -> ProviderFailure:

@@ -29,7 +29,7 @@ from ..routing.resolve import resolve
 from . import records
 from .as_sent import as_sent_of, by_id
 from .cache_root import Projected, digests_of, restored, root_of
-from .fanout import Connection, Encode, Journal
+from .fanout import Connection, Encode, Feed
 from .handoff import last_model, report
 from .history import closing_message, kept_of_partial, with_ids
 from .live import LiveSession, Running
@@ -63,12 +63,12 @@ class TurnCancelled(Exception):
 
 
 class _TurnConsumer:
-    """Passes a call's events on to the session's journal; what comes with the end of the answer is held for the commit."""
+    """Passes a call's events on to the session's feed; what comes with the end of the answer is held for the commit."""
 
-    __slots__ = ("call", "held", "journal", "running", "started")
+    __slots__ = ("call", "feed", "held", "running", "started")
 
-    def __init__(self, journal: Journal, running: Running) -> None:
-        self.journal = journal
+    def __init__(self, feed: Feed, running: Running) -> None:
+        self.feed = feed
         self.running = running
         self.call: Call | None = None
         self.held: list[Event] = []
@@ -87,7 +87,7 @@ class _TurnConsumer:
             self.held += events
         else:
             self.started = True
-            self.journal.publish(events)
+            self.feed.publish(events)
 
     def on_writable_change(self, callback: Callable[[bool], None]) -> Callable[[], None]:
         return _nothing
@@ -101,7 +101,7 @@ class Turn:
         self.params = params
         self.starter = starter
         self.running = running
-        self.consumer = _TurnConsumer(live.journal, running)
+        self.consumer = _TurnConsumer(live.feed, running)
         self.warnings: list[Warning] = []
         self.refused_before: int | None = None
         self.files_noted = False
@@ -204,7 +204,8 @@ class Turns:
         sent = _projected(live, spec)
         warnings, refused = list(sent.warnings), []
         try:
-            warnings += self._runtime.encoding_warnings(msgspec.structs.replace(request, messages=sent.messages), spec)
+            asked = _with_a_next_turn(sent.messages, live.pairing)
+            warnings += self._runtime.encoding_warnings(msgspec.structs.replace(request, messages=asked), spec)
         except ProviderFailure as failure:
             refused = [Warning(failure.error_class, failure.message)]
         return report(request, registry.specs.get(before or ""), before, spec, warnings, refused, live.tally)
@@ -306,10 +307,10 @@ class Turns:
         turn.begun = True
         live.running = running
         self._running[running.turn_id] = turn
-        journal = live.journal
-        journal.attach(turn.starter.connection)
-        encode = self._new_encoder(running.request_id, journal.epoch, live.session_id, running.turn_id, journal.cursor + 1)
-        journal.begin(running.request_id, encode)
+        feed = live.feed
+        feed.attach(turn.starter.connection)
+        encode = self._new_encoder(running.request_id, feed.epoch, live.session_id, running.turn_id, feed.cursor + 1)
+        feed.begin(running.request_id, encode)
         status: TurnStatus = "failed"
         response: CanonicalResponse | None = None
         try:
@@ -409,9 +410,9 @@ class Turns:
             turn.failure = _unsaved(error)
         if response is not None and answer is not None:
             turn.result = self._result(turn, answer, response)
-        live.journal.publish(turn.consumer.held)
+        live.feed.publish(turn.consumer.held)
         if turn.result is not None:
-            turn.result.cursor = live.journal.cursor
+            turn.result.cursor = live.feed.cursor
 
     def _take_in(self, turn: Turn, answer: Message, now_ms: int) -> list[Statement]:
         """The turn's messages into the history, in memory; returns what writes them."""
@@ -474,7 +475,7 @@ class Turns:
         """Nothing of the turn is left: the next one may begin."""
         live, running = turn.live, turn.running
         live.running = None
-        live.journal.detach(turn.starter.connection)
+        live.feed.detach(turn.starter.connection)
         self._sessions.tell(live, "turn_ended", running.turn_id)
         self._running.pop(running.turn_id, None)
         if turn.call is not None:  # no cycle keeps the answer alive
@@ -482,6 +483,11 @@ class Turns:
         turn.consumer.call = running.assembler = running.task = running.cancel = None
         self._sessions.give_back(live)
         self._sessions.trim()
+
+
+def _with_a_next_turn(messages: list[Message], pairing: Pairing) -> list[Message]:
+    """A history as the next turn sends it: with a message of the user's at its end, unless the results of calls come first."""
+    return messages if pairing.pending else [*messages, Message("user", "Go on.")]
 
 
 def _projected(live: LiveSession, spec: ModelSpec, more: Sequence[Message] = (), refused_before: int = 0) -> Projection:
