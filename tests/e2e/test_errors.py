@@ -150,6 +150,14 @@ async def test_a_hanging_provider_meets_the_timeout(hasty: Peer, wire: str, meth
 
 
 @pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("method", METHODS)
+async def test_no_attempt_begins_after_a_call_s_time(peer: Peer, wire: str, method: str) -> None:
+    reply = await peer.call(method, {**ask(wire, "hang_before_headers"), "timeout_seconds": 1})
+    assert reply.data["error_class"] == "network"
+    assert 0.9 < reply.seconds < 2
+
+
+@pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("fault", ["hang_mid_stream", "keepalive_only"])
 async def test_silence_ends_a_stream_and_keepalives_are_silence(hasty: Peer, wire: str, fault: str) -> None:
     reply = await hasty.call("model/stream", ask(wire, fault))

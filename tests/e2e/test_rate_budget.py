@@ -166,6 +166,29 @@ async def test_a_wait_ends_with_the_call_s_time(throttled: World) -> None:
     waiting.cancel()
 
 
+@pytest.mark.parametrize("method", ["model/complete", "model/stream"])
+@pytest.mark.parametrize("wire", ["anthropic", "openai"])
+async def test_a_call_that_does_not_try_again_closes_no_key(wire: str, method: str) -> None:
+    async with Simulator() as simulator:
+        config = models_yaml(simulator.base_url, simulator.openai_base_url, MODELS, max_retries=0)
+        async with DaemonProcess(config) as daemon:
+            peer = await daemon.peer()
+            refused = await peer.call(method, _ask(f"{wire}:sim-fault-rate_limit-1-30"))
+            assert (refused.data["error_class"], refused.data["retry_after_seconds"]) == ("rate_limit", 30)
+            (await peer.call(method, _ask(f"{wire}:sim-text", timeout_seconds=5))).ok()
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "openai"])
+async def test_a_call_whose_time_ends_before_the_wait_does_not_wait(throttled: World, wire: str) -> None:
+    """The provider asks for more time than the call has: its client hears so at once, and other calls go on."""
+    peer = await throttled.daemon.peer()
+    began = time.monotonic()
+    refused = await peer.call("model/complete", _ask(f"{wire}:sim-fault-rate_limit-1-30", timeout_seconds=3))
+    assert time.monotonic() - began < 2
+    assert (refused.data["error_class"], refused.data["retry_after_seconds"]) == ("rate_limit", 30)
+    assert (await peer.call("model/complete", _ask(f"{wire}:sim-text", timeout_seconds=3))).ok()["metrics"]["attempts"] == 1
+
+
 async def test_a_wait_can_be_cancelled(throttled: World) -> None:
     peer = await throttled.daemon.peer()
     number = peer.request("model/stream", _ask("openai:sim-fault-rate_limit-1-30+streamed", timeout_seconds=100))

@@ -139,7 +139,8 @@ class WireAdapter:
                 ):
                     contended += 1  # the key works, it was only not this call's turn
                 seen = queue.limits.successes
-                wait_s = None if run.assembler.started else self._retry_wait_s(failure, attempt - contended)
+                left_s = started + timeout_s - self._link.clock.monotonic()
+                wait_s = None if run.assembler.started else self._retry_wait_s(failure, attempt - contended, left_s)
                 wait_s = _told(slot, failure, wait_s)
                 call.trace(run.failed(failure, will_retry=wait_s is not None))
                 if wait_s is None:
@@ -204,22 +205,27 @@ class WireAdapter:
             call.partial = run.finish("cancelled")
             raise
 
-    def _retry_wait_s(self, failure: ProviderFailure, attempt: int) -> float | None:
-        """How long to wait before the next attempt, None for no further one."""
+    def _retry_wait_s(self, failure: ProviderFailure, attempt: int, left_s: float) -> float | None:
+        """How long to wait before the next attempt, None for no further one: none begins after the call's time."""
         if not failure.retryable or attempt >= self._link.endpoint.max_retries:
             return None
         if failure.retry_after_seconds is not None:
-            return min(failure.retry_after_seconds, limits.MAX_RETRY_WAIT_S)
-        return backoff_s(attempt, self._link.clock.chance(), limits.BACKOFF_BASE_S, limits.BACKOFF_CAP_S)
+            wait_s = min(failure.retry_after_seconds, limits.MAX_RETRY_WAIT_S)
+        else:
+            wait_s = backoff_s(attempt, self._link.clock.chance(), limits.BACKOFF_BASE_S, limits.BACKOFF_CAP_S)
+        return wait_s if wait_s < left_s else None
 
 
 def _told(slot: Slot, failure: ProviderFailure, wait_s: float | None) -> float | None:
-    """Tell the key's queue where the provider throttles it; who tries again then waits there, and not by itself."""
-    if failure.error_class != "rate_limit":
+    """Tell the key's queue where the provider throttles it; who tries again then waits there, and not by itself.
+
+    A call that doesn't try again holds nobody up: its client heard of the limit, and may be the only one who waits for it.
+    """
+    if failure.error_class != "rate_limit" or wait_s is None:
         return wait_s
-    asked_s = failure.retry_after_seconds if failure.retry_after_seconds is not None else wait_s or 0.0
+    asked_s = failure.retry_after_seconds if failure.retry_after_seconds is not None else wait_s
     slot.refused(asked_s)
-    return 0.0 if wait_s is not None and asked_s <= limits.MAX_RETRY_WAIT_S else wait_s
+    return 0.0 if asked_s <= limits.MAX_RETRY_WAIT_S else wait_s
 
 
 def _forget_cancel() -> None:

@@ -69,6 +69,8 @@ _WORDS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
         "capability_mismatch",
     ),
 )
+# What else than the model a call may name that is not there.
+_OTHER_THINGS: Final = re.compile(r"\b(?:file|container|skill|batch|session|agent|url|path|endpoint|page|resource)", re.I)
 _CLASSES_OF_WORDS: Final = frozenset((400, 402, 403, 404, 413, 422))
 
 _TYPES: Final[dict[str, ErrorClass]] = {
@@ -160,7 +162,8 @@ def classify(code: str, kind: str, message: str, status: int | None) -> ErrorCla
             if pattern.search(message):
                 return error_class
     if kind == "not_found_error" or status == 404:
-        return "model_not_found" if "model" in message.lower() else "invalid_request"
+        named = kind == "not_found_error" and not _OTHER_THINGS.search(message)
+        return "model_not_found" if named or "model" in message.lower() else "invalid_request"
     if kind in _TYPES:
         return _TYPES[kind]
     return _by_status(status)
