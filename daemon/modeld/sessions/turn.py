@@ -31,7 +31,7 @@ from .as_sent import as_sent_of, by_id
 from .cache_root import Projected, digests_of, restored, root_of
 from .fanout import Connection, Encode, Feed
 from .handoff import last_model, report
-from .history import closing_message, kept_of_partial, with_ids
+from .history import Pairing, closing_message, kept_of_partial, with_ids
 from .live import LiveSession, Running
 from .reasoning import Projection
 from .registry import Sessions, refuse, unknown
