@@ -219,14 +219,14 @@ class TurnStartParams(msgspec.Struct, omit_defaults=True):
     tools: list[Tool] | None = None
     tool_choice: ToolChoice | None = None
     response_format: ResponseFormat | None = None
-    max_output_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
+    max_output_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     stop_sequences: list[str] | None = None
     thinking: Thinking | None = None
     cache: Cache | None = None
     provider_options: dict[str, dict[str, Any]] | None = None
-    timeout_seconds: float | None = None
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
     detach: bool = False
     provider: str | None = None
     metadata: dict[str, Any] | None = None

@@ -34,6 +34,7 @@ def config_of(simulator: Simulator) -> str:
     }
     models["anthropic:sim-text"]["pricing"] = PRICE
     models["openai:sim-text"]["pricing"] = PRICE
+    models["anthropic:strict"] = {"adapter": "anthropic", "wire_name": "claude-sonnet-4-6"}
     models["openai:blind"] = {"adapter": "openai", "wire_name": "sim-text", "capabilities": {"images": False}}
     return json.dumps({"adapters": adapters, "models": models})
 
@@ -196,6 +197,17 @@ async def test_a_preview_names_what_the_model_can_t_take(peer: Peer, simulator: 
     assert checked["valid"] is False
     assert (await turn(peer, session_id, "x", model="openai:blind")).data["error_class"] == "capability_mismatch"
     (await turn(peer, session_id, "x")).ok()
+
+
+async def test_a_history_is_judged_as_the_next_turn_sends_it(peer: Peer) -> None:
+    """A model that takes no beginning of its own answer, or no empty history, gets a message of the user's with the turn."""
+    model = {"model": "anthropic:strict"}
+    session_id = await create(peer, "anthropic:sim-text")
+    for _ in range(2):
+        checked = (await peer.call("session/validate", {"session_id": session_id, **model})).ok()
+        assert checked == {"valid": True, "problems": []}
+        assert (await peer.call("handoff/preview", {"session_id": session_id, **model})).ok()["refused"] == []
+        (await turn(peer, session_id, "x")).ok()
 
 
 # ---- reasoning that others can't read
