@@ -97,10 +97,11 @@ class Attempt:
 
     async def stream(self) -> None:
         """A stream of frames into the assembler, its events to the consumer as they come."""
-        watch = StreamDeadlines(self.link.clock, self._timeout_s, min(self._timeout_s, self.link.endpoint.idle_timeout_s))
+        link = self.link
+        watch = StreamDeadlines(link.clock, link.rounds, self._timeout_s, min(self._timeout_s, link.endpoint.idle_timeout_s))
         try:
             with watch:
-                exchange = await self.link.sent(self._encoded, self._credential, self._timeout_s, stream=True)
+                exchange = await link.sent(self._encoded, self._credential, self._timeout_s, stream=True)
                 self._note(exchange)
                 if exchange.status >= 300 or not _is_stream(exchange.headers, self.link.wire.framing):
                     self._decode(exchange, await self.link.read_whole(exchange))

@@ -7,6 +7,49 @@ from typing import Self
 from .. import limits
 from ..clock import Clock
 
+TICK_S = 1.0
+SOON_S = 2 * TICK_S
+
+
+class Rounds:
+    """Looks after the deadlines that are far, all of them once a second while there are any, where a timer for each would be a
+    good part of what a quiet stream costs. For one event loop at a time."""
+
+    __slots__ = ("_far", "_loop", "_now")
+
+    def __init__(self, clock: Clock) -> None:
+        self._far: set[StreamDeadlines] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._now = clock.monotonic
+
+    def __len__(self) -> int:
+        return len(self._far)
+
+    def add(self, deadlines: "StreamDeadlines") -> None:
+        """Check it at the first round after it is `due`."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._far.clear()
+            loop.call_later(TICK_S, self._go, loop)
+        self._far.add(deadlines)
+
+    def remove(self, deadlines: "StreamDeadlines") -> None:
+        """Check it no more."""
+        self._far.discard(deadlines)
+
+    def _go(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not loop:
+            return
+        now = self._now()
+        for deadlines in [one for one in self._far if one.due <= now]:
+            self._far.discard(deadlines)
+            deadlines.check()
+        if self._far:
+            loop.call_later(TICK_S, self._go, loop)
+        else:
+            self._loop = None
+
 
 class StreamDeadlines:
     """Only the answer itself resets them: a provider that sends nothing but keep-alives is silent. `idle_s` is no more than
@@ -25,11 +68,13 @@ class StreamDeadlines:
         "_limit_s",
         "_lived",
         "_now",
+        "_rounds",
         "_task",
         "_timer",
+        "due",
     )
 
-    def __init__(self, clock: Clock, first_s: float, idle_s: float) -> None:
+    def __init__(self, clock: Clock, rounds: Rounds, first_s: float, idle_s: float) -> None:
         self._now = clock.monotonic
         self._limit_s = first_s
         self._idle_s = idle_s
@@ -37,6 +82,8 @@ class StreamDeadlines:
         self._is_paused = False
         self._lived = False
         self._expired = False
+        self._rounds = rounds
+        self.due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         task = asyncio.current_task()
         assert task is not None
@@ -44,7 +91,7 @@ class StreamDeadlines:
         self._cancelling = task.cancelling()
 
     def __enter__(self) -> Self:
-        self._check()
+        self.check()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
@@ -54,13 +101,14 @@ class StreamDeadlines:
             raise TimeoutError from error
 
     def _stop(self) -> None:
+        self._rounds.remove(self)
         if self._timer is not None:
             self._timer.cancel()
 
     def alive(self) -> None:
         """The answer went on."""
         self._last = self._now()
-        if not self._lived:  # the timer that runs is none too late for the shorter limit: see `_check`
+        if not self._lived:  # the next check is none too late for the shorter limit
             self._lived = True
             self._limit_s = self._idle_s
 
@@ -69,7 +117,7 @@ class StreamDeadlines:
         if self._limit_s != within_s:
             self._last, self._limit_s, self._lived = self._now(), within_s, True
             self._stop()
-            self._check()
+            self.check()
 
     def paused(self, paused: bool) -> None:
         """The client is slow, the provider isn't to blame."""
@@ -82,14 +130,19 @@ class StreamDeadlines:
             return "streamed without an end", limits.MAX_STREAM_S
         return ("went silent" if self._lived else "sent nothing"), self._limit_s
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Expire, or arrange for the next look: within `idle_s`, so that the first sign of life need not see to it."""
         now = self._now()
         left = min(self._last + self._limit_s, self._began + limits.MAX_STREAM_S) - now
         if self._is_paused:
             left = max(left, 1.0)
-        if left > 0:
-            self._timer = asyncio.get_running_loop().call_later(min(left, self._idle_s), self._check)
-        else:
+        if left <= 0:
             self._expired = True
-            self._timer = None
             self._task.cancel()
+            return
+        left = min(left, self._idle_s)
+        if left > SOON_S:
+            self.due = now + left - SOON_S
+            self._rounds.add(self)
+        else:
+            self._timer = asyncio.get_running_loop().call_later(left, self.check)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import cached_property, lru_cache
+from math import inf
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from ..upstream.contract import Exchange, HttpRequest, Origin, Transport, Upstre
 from ..upstream.guard import join_target
 from ..upstream.headers import RequestRefused
 from ..upstream.retry import parse_retry_after, should_retry_header
+from .deadline import Rounds
 from .failure import ProviderFailure
 from .wire.contract import Encoded, Wire
 
@@ -56,6 +58,7 @@ class Link:
         self.credentials = credentials
         self.clock = clock
         self.redactor = redactor
+        self.rounds = Rounds(clock)
 
     @cached_property
     def wire(self) -> Wire:
@@ -87,7 +90,8 @@ class Link:
             stream,
         )
         connect_s = min(limits.CONNECT_TIMEOUT_S, timeout_s)
-        return self.transport.open(request, connect_timeout_s=connect_s, head_timeout_s=timeout_s)
+        head_s = inf if stream else timeout_s  # a stream's own deadlines begin before its head
+        return self.transport.open(request, connect_timeout_s=connect_s, head_timeout_s=head_s)
 
     async def fetch(self, encoded: Encoded, env: Mapping[str, str], decode: Callable[[bytes], T]) -> T:
         """What a small request outside of a call gives: no retries, whole body. Raises ProviderFailure."""

@@ -9,6 +9,7 @@ import logging
 import traceback
 from collections.abc import Callable
 from enum import Enum, auto
+from sys import intern
 from typing import Any, cast
 
 import msgspec
@@ -231,7 +232,7 @@ class Connection(asyncio.Protocol):
         context = CallContext(self, rpc_id)
         if route.is_async:
             entry = self._requests.add(rpc_id, size)
-            entry.task = self._loop.create_task(self._run(entry, method, route, context, params))
+            entry.task = self._loop.create_task(self._run(entry, intern(method), route, context, params), name="request")
         else:
             self._reply(rpc_id, route.handler(context, params))
         return None

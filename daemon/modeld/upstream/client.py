@@ -26,12 +26,14 @@ class DirectTransport:
     `ssl_context` replaces the system's trust store, for servers with a certificate of their own.
     """
 
-    __slots__ = ("_building", "_closed", "_connections", "_heads", "_pool", "_ssl_context")
+    __slots__ = ("_building", "_closed", "_connections", "_forget", "_heads", "_pool", "_return", "_ssl_context")
 
     def __init__(self, clock: Clock = SYSTEM, ssl_context: ssl.SSLContext | None = None) -> None:
         self._pool = Pool(clock)
         self._heads = Heads()
         self._connections: set[Connection] = set()
+        self._forget = self._connections.discard  # bound once, not for every connection and exchange
+        self._return = self._give_back
         self._ssl_context = ssl_context
         self._building: asyncio.Future[ssl.SSLContext] | None = None
         self._closed = False
@@ -43,7 +45,7 @@ class DirectTransport:
         # again from here would break the count of attempts that the caller keeps.
         connection = self._pool.take(request.origin) or await self._connect(request.origin, connect_timeout_s)
         await connection.request(head, request.body, head_timeout_s)
-        return DirectExchange(connection, self._give_back, key_to_mask(request))
+        return DirectExchange(connection, self._return, key_to_mask(request))
 
     async def close(self) -> None:
         """Close every connection; running exchanges fail with `reset`."""
@@ -62,7 +64,7 @@ class DirectTransport:
             async with asyncio.timeout(timeout_s):
                 context = await self._tls() if origin.scheme == "https" else None
                 sock = await dial(origin.host, origin.port)
-                connection = Connection(origin, asyncio.get_running_loop(), self._connections.discard)
+                connection = Connection(origin, asyncio.get_running_loop(), self._forget)
                 await _hand_over(connection, sock, origin, context)
         except TimeoutError:
             hint = "check the network, and base_url"

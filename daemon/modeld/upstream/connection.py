@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -108,7 +109,8 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(head)
             self._transport.write(body)
-        self._timer = self._loop.call_later(timeout_s, self._on_head_timeout, timeout_s)
+        if timeout_s < inf:
+            self._timer = self._loop.call_later(timeout_s, self._on_head_timeout, timeout_s)
         self._waiter = self._loop.create_future()
         try:
             await self._waiter

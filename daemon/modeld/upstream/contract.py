@@ -87,7 +87,8 @@ class Transport(Protocol):
     """An HTTP client. Never follows redirects, never reads proxies from the environment, never logs a URL or header."""
 
     def open(self, request: HttpRequest, *, connect_timeout_s: float, head_timeout_s: float) -> Coroutine[Any, Any, Exchange]:
-        """Send and wait for the response head. Raises UpstreamError. Cancelling closes the connection at once."""
+        """Send and wait for the response head, with `inf` until the caller cancels. Raises UpstreamError. Cancelling closes the
+        connection at once."""
         ...
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
 """From an origin to a connected socket: name look-up, both address families in a race, keep-alive probes."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -55,11 +56,33 @@ async def _connect(address: Address) -> socket.socket:
         for name, value in _KEEPALIVE:
             if hasattr(socket, name):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-        await asyncio.get_running_loop().sock_connect(sock, where)
+        try:
+            sock.connect(where)
+        except BlockingIOError:
+            await _writable(sock)
+            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number:
+                raise OSError(number, os.strerror(number)) from None
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _writable(sock: socket.socket) -> None:
+    """Until connecting has ended, well or not. The loop's own sock_connect would look the address up in a thread first."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(sock.fileno(), _settle, done)
+    try:
+        await done
+    finally:
+        loop.remove_writer(sock.fileno())
+
+
+def _settle(done: "asyncio.Future[None]") -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 async def _race(addresses: list[Address]) -> socket.socket:

@@ -9,6 +9,7 @@ import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from math import inf
 from typing import TYPE_CHECKING, cast
 
 from ..limits import MAX_STREAM_BYTES, POOL_IDLE_PER_ORIGIN, POOL_IDLE_S
@@ -44,7 +45,7 @@ class HttpxTransport:
         timeout = httpx.Timeout(None, connect=connect_timeout_s)
         try:
             built = self._client.build_request(request.method, url, headers=headers, content=request.body, timeout=timeout)
-            async with asyncio.timeout(connect_timeout_s + head_timeout_s):
+            async with asyncio.timeout(connect_timeout_s + head_timeout_s if head_timeout_s < inf else None):
                 response = await self._client.send(built, stream=True, follow_redirects=False, auth=None)
         except TimeoutError:
             message = f"{origin} didn't answer within {head_timeout_s:g} s; try again, or raise timeout_seconds"
