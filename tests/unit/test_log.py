@@ -63,10 +63,25 @@ def test_an_exception_is_told_by_its_places(stream: io.StringIO) -> None:
         raise ValueError("what a client sent")
     except ValueError:
         logging.getLogger("modeld.part").error("it failed", exc_info=True)
+    except_for_its_words(stream)
+
+
+def test_an_exception_that_is_handed_on_is_told_by_its_places_too(stream: io.StringIO) -> None:
+    kept: list[Exception] = []
+    try:
+        raise ValueError("what a client sent")
+    except ValueError as error:
+        kept.append(error)
+    logger("part").error("it failed", exception=kept[0], field=1)
+    assert except_for_its_words(stream)["field"] == 1
+
+
+def except_for_its_words(stream: io.StringIO) -> dict[str, Any]:
     (line,) = lines(stream)
     assert line["exception"] == "ValueError"
-    assert "test_an_exception_is_told_by_its_places" in line["places"][-1]
+    assert "test_an_exception" in line["places"][-1]
     assert "what a client sent" not in stream.getvalue()
+    return line
 
 
 @pytest.mark.parametrize("level", LEVELS)

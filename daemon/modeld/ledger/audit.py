@@ -246,7 +246,7 @@ class Audit:
                 await self.settle_interrupted()
                 await self.forget_old()
             except Exception as error:
-                _log.error("upkeep failed", reason=type(error).__name__)
+                _log.error("upkeep failed", exception=error)
             await asyncio.sleep(RETENTION_EVERY_S)
 
 

@@ -49,21 +49,20 @@ class _JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        if record.exc_info and record.exc_info[0] is not None:
-            entry["exception"] = record.exc_info[0].__name__
-            entry["places"] = _places(record)
+        if record.exc_info and record.exc_info[1] is not None:
+            entry |= _without_words(record.exc_info[1])
         return self._redactor.scrub(msgspec.json.encode(entry, enc_hook=str).decode())
 
 
-def _places(record: logging.LogRecord) -> list[str]:
-    """The way to an exception, innermost last: `module.function:line`."""
+def _without_words(error: BaseException) -> dict[str, Any]:
+    """An exception's type, and the way to it, innermost last: `module.function:line`."""
     places: list[str] = []
-    trace = record.exc_info[2] if record.exc_info else None
+    trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
         places.append(f"{trace.tb_frame.f_globals.get('__name__', '?')}.{code.co_name}:{trace.tb_lineno}")
         trace = trace.tb_next
-    return places[-12:]
+    return {"exception": type(error).__name__, "places": places[-12:]}
 
 
 class Logger:
@@ -96,9 +95,10 @@ class Logger:
         """What may need a look."""
         self._write(logging.WARNING, message, fields)
 
-    def error(self, message: str, **fields: Any) -> None:
-        """What went wrong on our side."""
-        self._write(logging.ERROR, message, fields)
+    def error(self, message: str, *, exception: BaseException | None = None, **fields: Any) -> None:
+        """What went wrong on our side; of an `exception` its type and its places, never its words."""
+        told = {} if exception is None else _without_words(exception)
+        self._write(logging.ERROR, message, {**fields, **told})
 
     def _write(self, level: int, message: str, fields: dict[str, Any]) -> None:
         if self._enabled(level):

@@ -71,7 +71,7 @@ class Retention:
                 await self.apply()
             except Exception as error:
                 wait_s = RETRY_S
-                _log.error("retention failed", reason=str(error))
+                _log.error("retention failed", exception=error, reason=str(error))
             try:
                 async with asyncio.timeout(wait_s):
                     await self._wanted.wait()

@@ -326,7 +326,7 @@ class Turns:
         except asyncio.CancelledError:
             status = "cancelled"
         except Exception as error:
-            _log.error("turn failed", turn_id=running.turn_id, exception=type(error).__name__)
+            _log.error("turn failed", exception=error, turn_id=running.turn_id)
             turn.failure = ProviderFailure("other", "the turn failed inside the daemon; its log says where")
         running.ending = True
         try:

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
-import traceback
 from collections import ChainMap
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -23,6 +21,7 @@ from ...limits import (
     MAX_OPEN_DOCUMENTS,
     MAX_PENDING_CHANGES,
 )
+from ...observe.log import logger
 from ..errors import RpcError, internal_error, invalid_params
 from ..requests import CallContext, ClientConnection
 from ..router import Router
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_log = logging.getLogger("modeld.language")
+_log = logger("language")
 _OWN_LANGUAGES = ("modeld", "modeld-models")
 _OWN_NAMES = (CONFIG_NAME, "models.yml")
 
@@ -182,9 +181,7 @@ class TextDocumentHandlers:
             async with self._one_large if size > LARGE_DOCUMENT_CHARS else contextlib.nullcontext():
                 looked = await asyncio.to_thread(self._look_in_thread, document, changes)
         except Exception as error:
-            # The words of an exception may hold a piece of the text: the log gets its type and its places.
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("the check of a document failed with %s\n%s", type(error).__name__, frames)
+            _log.error("the check of a document failed", exception=error)
         finally:
             document.work = None
             if looked is None:
