@@ -177,6 +177,24 @@ async def test_retries_are_the_adapters_and_may_be_turned_off(client):
     assert (failure.value.error_class, route.call_count) == ("rate_limit", 3)
 
 
+async def test_a_request_without_a_model_gets_the_default_one(client):
+    route = respx.post(CHAT_URL).mock(return_value=httpx.Response(200, json=CHAT))
+    built = local(client).with_model("local:other", aliases=["o"]).with_default_model("o").build()
+    async with built as runtime:
+        assert (await runtime.complete(messages="Hi")).model == "local:other"
+    assert json.loads(route.calls.last.request.content)["model"] == "other"
+
+
+async def test_the_timeout_holds_for_every_call(client):
+    async def silent(_request):
+        await asyncio.Event().wait()
+
+    respx.post(CHAT_URL).mock(side_effect=silent)
+    async with local(client).with_timeout(0.05).with_retries(0).build() as runtime:
+        with pytest.raises(ProviderFailure, match=r"did not answer for 0\.05 s"):
+            await runtime.complete(model="s", messages="Hi")
+
+
 # ---- keys
 
 
