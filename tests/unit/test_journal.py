@@ -191,7 +191,7 @@ def test_a_disk_that_was_full_at_the_start_holds_a_journal_once_there_is_room(
 
     with monkeypatch.context() as patch:
         patch.setattr(journal_module.os, "write", full)
-        with pytest.raises(OSError, match="(?i)no space"):
+        with pytest.raises(OSError, match=r"(?i)no space"):
             journals.open()
     journal = journals.open()
     assert journal.append((0, (1,)))
