@@ -155,3 +155,28 @@ async def test_what_arrives_before_anyone_pumps_waits_within_bounds():
     wire.arrive([b"y"])
     await pumping
     assert sizes == [5 * 65_536, 1]
+
+
+async def test_a_large_read_is_the_last_of_its_turn():
+    connection = Connection(ORIGIN, asyncio.get_running_loop(), lambda lost: None)
+    wire = Wire(connection)
+    request = asyncio.create_task(connection.request(b"GET / HTTP/1.1\r\n\r\n", b"", 5.0))
+    await asyncio.sleep(0)
+    wire.arrive([OK + b"\r\n"])
+    await request
+    pump = asyncio.create_task(connection.pump(lambda piece: False))
+    await asyncio.sleep(0)
+    wire.arrive([b"x" * 1000])
+    assert wire.reading
+    wire.arrive([b"x" * 200_000])
+    assert not wire.reading
+    await asyncio.sleep(0)
+    assert wire.reading
+    wire.arrive([b"x" * 200_000])
+    connection.pause()
+    await asyncio.sleep(0)
+    assert not wire.reading, "who paused it says when to go on"
+    connection.resume()
+    assert wire.reading
+    connection.eof_received()
+    await pump

@@ -13,6 +13,7 @@ from .contract import Fault, Origin, UpstreamError
 _JOIN_BELOW_BYTES: Final = 64 * KIB  # a smaller body goes out in one write with its head; a larger one isn't copied for that
 _MAX_UNPUMPED_BYTES: Final = 256 * KIB  # what may wait in memory between the head and `pump`
 _LINGER_S: Final = 0.25
+_LARGE_READ_BYTES: Final = 128 * KIB  # about as much as one read brings: more waits at the socket
 _LINGER_BYTES: Final = 16 * KIB
 _MAX_NAMES: Final = 512
 _names: dict[bytes, str] = {}
@@ -225,6 +226,19 @@ class Connection(asyncio.Protocol):
             self.fail("too_large", f"the answer of {self.origin} is longer than {MAX_STREAM_BYTES} bytes; ask for less")
         if self._failure is not None or self._stopped or self._phase == _DONE:
             self._finish()
+        elif len(data) >= _LARGE_READ_BYTES:
+            self._let_others_read()
+
+    def _let_others_read(self) -> None:
+        """uvloop reads a full socket up to 32 times before anybody else has a turn, unless it is told to stop."""
+        if not self._paused and self.is_open:
+            assert self._transport is not None
+            self._transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def eof_received(self) -> None:
         """The server closed its side: the end of a body without a length, else a cut."""
