@@ -142,6 +142,20 @@ async def test_what_a_session_knows_outlives_the_daemon(simulator: Simulator, tm
         assert file_id in sent(simulator)
 
 
+async def test_what_a_refused_turn_told_of_a_file_is_kept_with_the_next_messages(simulator: Simulator, tmp_path: Path) -> None:
+    config, args = config_of(simulator), ("--state-dir", str(tmp_path))
+    async with DaemonProcess(config, *args) as daemon, await Peer.connect(daemon.socket) as peer:
+        await peer.initialize()
+        file_id = await upload(peer, "anthropic")
+        session_id = await create(peer, "openai:sim-text")
+        assert (await turn(peer, session_id, naming(file_id))).data["error_class"] == "capability_mismatch"
+        (await peer.call("session/append", {"session_id": session_id, "messages": naming(file_id)})).ok()
+    async with DaemonProcess(config, *args) as daemon, await Peer.connect(daemon.socket) as peer:
+        await peer.initialize()
+        (await turn(peer, session_id, "Go on.")).ok()
+        assert NOTE in items(simulator)[0]
+
+
 async def test_a_call_that_names_another_providers_file_is_refused_before_it_is_sent(peer: Peer, simulator: Simulator) -> None:
     file_id = await upload(peer, "anthropic")
     requests = len(simulator.requests)

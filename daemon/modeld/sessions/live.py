@@ -9,6 +9,7 @@ import msgspec
 from modeld_protocol.content import Message
 from modeld_protocol.session import RunningTurn, Session, SessionSnapshot, TurnState
 
+from ..ledger.store import Statement
 from ..providers.assembler import Assembler
 from ..providers.cache_care import Sent
 from ..providers.estimate import Tally
@@ -21,7 +22,7 @@ from .fanout import Feed
 from .files import SessionFiles
 from .history import Addition, Pairing, made_by
 from .reasoning import Projection, Projector, holds_state
-from .records import Loaded, SessionRow, Settings, State, describe
+from .records import Loaded, SessionRow, Settings, State, describe, note_state
 
 
 class Running(msgspec.Struct):
@@ -80,6 +81,7 @@ class LiveSession:
         self.tally = Tally()
         self._projectors: dict[str, tuple[int, Projector]] = {}
         self.files = SessionFiles(row.state.files)
+        self.has_file_news = False
         self._note_models(messages)
 
     @property
@@ -109,14 +111,20 @@ class LiveSession:
         self.updated_ms = now_ms
         self._note_models(messages)
 
-    def note_files(self, messages: Sequence[Message], seen: Owners) -> bool:
-        """Note whose the files are that new messages name, as far as it was `seen`; whether there is anything to write."""
+    def note_files(self, messages: Sequence[Message], seen: Owners) -> None:
+        """Note whose the files are that new messages name, as far as it was `seen`. It is written with the next messages that
+        come into the history: those that brought the news may never do."""
         news = self.files.news(messages, seen)
         for file_id, owners in news.items():
             self.files.note(file_id, *owners)
         if news:
             self.state.files = {**self.state.files, **news}
-        return bool(news)
+            self.has_file_news = True
+
+    def write_state(self) -> Statement:
+        """What writes `state`."""
+        self.has_file_news = False
+        return note_state(self.session_id, self.state)
 
     def _note_models(self, messages: Sequence[Message]) -> None:
         self.files.learn(messages)

@@ -313,8 +313,9 @@ class Sessions:
             kept = by_id(messages, as_sent)
             statements = records.insert_messages(live.session_id, len(live.messages), messages, as_sent=kept)
             size_bytes = records.size_of(statements)
-            if live.note_files(messages, self.runtime.files.owners):
-                statements.append(records.note_state(live.session_id, live.state))
+            live.note_files(messages, self.runtime.files.owners)
+            if live.has_file_news:
+                statements.append(live.write_state())
             live.extend(messages, addition, size_bytes, self.now_ms(), kept)
             grown = records.grown(live.session_id, live.updated_ms, len(live.messages), size_bytes)
             await self.commit(live, [*statements, grown])

@@ -104,7 +104,6 @@ class Turn:
         self.consumer = _TurnConsumer(live.feed, running)
         self.warnings: list[Warning] = []
         self.refused_before: int | None = None
-        self.files_noted = False
         self.projected = Projected(0, 0, as_text=False)
         self.before = last_model(live.messages)
         self.call: Call | None = None
@@ -225,7 +224,7 @@ class Turns:
     # ---- before it runs
 
     def _prepare(self, live: LiveSession, params: TurnStartParams, starter: Starter, turn_id: str) -> Turn:
-        """Check everything that can be known before a call. Raises ProviderFailure; nothing has changed then."""
+        """Check everything that can be known before a call. Raises ProviderFailure; the history is as it was then."""
         given = [Message("user", params.input)] if isinstance(params.input, str) else params.input
         messages = with_ids(given, self._sessions.clock.new_id)
         kept = by_id(messages, as_sent_of(params))
@@ -249,7 +248,7 @@ class Turns:
         running = Running(turn_id, request_id, spec.id, messages, self._sessions.now_ms(), kept)
         turn = Turn(live, params, starter, running)
         turn.warnings += warnings
-        turn.files_noted = live.note_files(messages, self._runtime.files.owners)
+        live.note_files(messages, self._runtime.files.owners)
         self._call(turn, spec, live.state.refused_before.get(spec.provider, 0))
         return turn
 
@@ -392,7 +391,7 @@ class Turns:
         live.last_turn = state
         statements: list[Statement] = []
         answer: Message | None = None
-        noted = (response is not None and self._cache_care(turn, response)) or turn.files_noted
+        noted = (response is not None and self._cache_care(turn, response)) or live.has_file_news
         if response is not None or content:
             assert model is not None
             answer = _answer_message(turn, content, model, stop)
@@ -401,7 +400,7 @@ class Turns:
             live.state.refused_before[model.provider] = len(live.messages) - 1
             noted = True
         if noted:
-            statements.append(records.note_state(live.session_id, live.state))
+            statements.append(live.write_state())
         statements.append(records.end_turn(state, now_ms, kept=answer is not None))
         try:
             await self._sessions.commit(live, statements)
