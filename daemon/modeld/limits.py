@@ -1,4 +1,5 @@
-"""Every bound of the daemon, each with its reason. Queues have a maximum, waits have a deadline."""
+"""The bounds of the daemon, each with its reason; what one module alone needs stands at its head. Queues have a maximum, waits
+have a deadline."""
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -82,7 +82,7 @@ class Session:
         return types.SessionRef(self.id)
 
     def turn(self, input: Input, *, detach: bool = False, **fields: Unpack[TurnFields]) -> "Turn":
-        """Run a turn: `for event in session.turn(...)`. In an `with`, leaving it early cancels the turn, unless
+        """Run a turn: `for event in session.turn(...)`. In a `with`, leaving it early cancels the turn, unless
         it was started with `detach=True`."""
         return Turn(self._access, make_turn(self.id, input, detach=detach, **fields), detach=detach)
 

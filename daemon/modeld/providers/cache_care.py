@@ -68,7 +68,7 @@ def first_difference(before: Sent, after: Sent) -> Difference | None:
 
 
 def _first_message(before: Sent, after: Sent) -> Difference | None:
-    """Ids and metadata stay here, but for what asks for a marker."""
+    """Ids and metadata are never sent, so they don't count; but a mark in metadata asks for a cache marker."""
     for index, message in enumerate(before.messages):
         if index >= len(after.messages) or not _same(message, after.messages[index]):
             return Difference("message", index)

@@ -30,7 +30,8 @@ class Kept(NamedTuple):
 
 
 def beyond(sessions: Sequence[Kept], bounds: RetentionConfig, now_ms: int) -> list[Kept]:
-    """Those that the bounds leave no room for, the longest unchanged first. `sessions` come last changed first."""
+    """Those that the bounds leave no room for, the longest unchanged first. `sessions` are in the order of their change, newest
+    first."""
     oldest_ms = now_ms - bounds.sessions_days * _DAY_MS if bounds.sessions_days is not None else None
     most_bytes = bounds.sessions_mib * _MIB if bounds.sessions_mib is not None else None
     gone: list[Kept] = []
