@@ -107,7 +107,7 @@ class Artefacts:
                 file.write(data)
             self._keep(path, len(data))
         except Exception as error:
-            _log.error("an artefact was not written; is the disk full?", exception=type(error).__name__)
+            _log.error("an artefact was not written; is the disk full?", exception=error)
         finally:
             self._waiting.release()
 
