@@ -78,11 +78,13 @@ class Attempt:
         """A whole answer into the assembler."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                exchange = await self.link.open(self._encoded, self._credential, self._timeout_s, stream=False)
+                exchange = await self.link.sent(self._encoded, self._credential, self._timeout_s, stream=False)
                 self._note(exchange)
                 body = await self.link.read_whole(exchange)
         except TimeoutError as error:
             raise self._timed_out("did not answer", self._timeout_s) from error
+        except UpstreamError as error:
+            raise unreachable(error, self.link.name) from error
         self._decode(exchange, body)
 
     def _decode(self, exchange: Exchange, body: bytes) -> None:

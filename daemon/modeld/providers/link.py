@@ -68,14 +68,20 @@ class Link:
     async def open(self, encoded: Encoded, credential: Credential | None, timeout_s: float, *, stream: bool) -> Exchange:
         """Send one request and wait for the head of its answer. Raises ProviderFailure."""
         try:
-            return await self.sent(encoded, credential, timeout_s, stream=stream)
+            return await self.sent(encoded, credential, timeout_s, stream=stream, head_timeout_s=timeout_s)
         except UpstreamError as error:
             raise unreachable(error, self.name) from error
 
     def sent(
-        self, encoded: Encoded, credential: Credential | None, timeout_s: float, *, stream: bool
+        self,
+        encoded: Encoded,
+        credential: Credential | None,
+        timeout_s: float,
+        *,
+        stream: bool,
+        head_timeout_s: float = inf,
     ) -> Coroutine[Any, Any, Exchange]:
-        """As `open`, for who tells the faults of the way from others; raises UpstreamError."""
+        """As `open`, for who watches the time by itself, and tells the faults of the way from others; raises UpstreamError."""
         endpoint = self.endpoint
         headers = merged_headers(endpoint.headers, encoded.headers)
         if encoded.body and "content-type" not in encoded.headers:
@@ -90,8 +96,7 @@ class Link:
             stream,
         )
         connect_s = min(limits.CONNECT_TIMEOUT_S, timeout_s)
-        head_s = inf if stream else timeout_s  # a stream's own deadlines begin before its head
-        return self.transport.open(request, connect_timeout_s=connect_s, head_timeout_s=head_s)
+        return self.transport.open(request, connect_timeout_s=connect_s, head_timeout_s=head_timeout_s)
 
     async def fetch(self, encoded: Encoded, env: Mapping[str, str], decode: Callable[[bytes], T]) -> T:
         """What a small request outside of a call gives: no retries, whole body. Raises ProviderFailure."""
