@@ -55,6 +55,10 @@ class Books:
         facts = CallFacts(failure.request_id or "", *named, stream, client_id, session_id, turn_id)
         self.audit.refuse(facts, failure.error_class)
 
+    def withdrawn(self, call: Call) -> None:
+        """A call that was cancelled before its turn came leaves its row too."""
+        self.audit.refuse(_facts(call), "cancelled", "cancelled")
+
     async def run(self, call: Call, dispatch: Dispatch) -> CanonicalResponse:
         """Begin the row, run the call, finish the row, then let the terminal event and the answer go.
 

@@ -38,6 +38,7 @@ from .observe.call_log import CallLog
 from .observe.debug import Debug
 from .observe.log import logger
 from .providers.adapter import WireAdapter
+from .providers.assembler import Assembler
 from .providers.call import Call
 from .providers.catalog import row_of, wire_of
 from .providers.contract import ProviderAdapter
@@ -225,6 +226,16 @@ class Runtime:
             memories=memories,
             files=files,
         )
+
+    def withdraw(self, call: Call) -> None:
+        """A prepared call was cancelled before its turn came: nothing was sent; its stream ends as every other, and so does its
+        row."""
+        call.assembler = assembler = Assembler(call.message_id, call.spec.id, call.spec.provider)
+        assembler.complete("cancelled")
+        if call.consumer is not None:
+            call.consumer.emit([*assembler.take(), assembler.terminal_event()])
+        if self.books is not None:
+            self.books.withdrawn(call)
 
     def encoding_warnings(self, request: CanonicalRequest, spec: ModelSpec) -> list[Warning]:
         """What sending `request` to `spec` would warn of; nothing is sent. Raises ProviderFailure where it can't be sent."""

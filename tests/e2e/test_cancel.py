@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.conftest import WIRES, World
 from tests.harness.checks import check_stream, deltas_of
 from tests.harness.peer import Peer
+from tests.harness.sessions import begin_turn, create
 
 from modeld.simulator.script import Script, ToolCallStep
 
@@ -103,12 +104,23 @@ async def test_cancel_of_a_request_that_waits(peer: Peer, simulator: Any) -> Non
     hang = {"model": "openai:sim-fault-hang_mid_stream", "messages": "Hello"}
     running = [peer.request("model/stream", hang) for _ in range(64)]
     await simulator.wait_until(lambda: len(simulator.requests) == 64)
-    waiting = peer.request("model/stream", {"model": "openai:sim-text", "messages": "Hello"})
+    text = {"model": "openai:sim-text", "messages": "Hello"}
+    session_id = await create(peer, "openai:sim-text")
+    waiting = {
+        "w-stream": peer.request("model/stream", {**text, "request_id": "w-stream"}),
+        "w-whole": peer.request("model/complete", {**text, "request_id": "w-whole"}),
+        "w-turn": begin_turn(peer, session_id, request_id="w-turn")[0],
+    }
     async with asyncio.timeout(5):
-        while (await peer.call("daemon/status")).ok()["queued_calls"] != 1:
+        while (await peer.call("daemon/status")).ok()["queued_calls"] != 3:
             await asyncio.sleep(0.01)
-    peer.cancel(waiting)
-    assert (await peer.reply(waiting)).error["code"] == -32800
+    for name, number in waiting.items():
+        peer.cancel(number)
+        assert (await peer.reply(number)).error["code"] == -32800
+        ends = [event["event"]["stop_reason"] for event in peer.events(name) if event["event"]["type"] == "message.complete"]
+        assert ends == ([] if name == "w-whole" else ["cancelled"])
+        (row,) = (await peer.call("usage/query", {"request_id": name})).ok()["rows"]
+        assert (row["status"], row["error_class"], row["usage"]) == ("cancelled", "cancelled", None)
     for number in running:
         peer.cancel(number)
     await peer.until(lambda: all(peer.replies(number) for number in running))

@@ -121,10 +121,10 @@ class Audit:
             facts.adapter_version,
         )
 
-    def refuse(self, facts: CallFacts, error_class: str) -> None:
-        """Write the row of a call that was refused before anything was sent; its commit is not waited for."""
+    def refuse(self, facts: CallFacts, error_class: str, status: str = "failed") -> None:
+        """Write the row of a call that ended before anything was sent; its commit is not waited for."""
         now_ms = self._now_ms()
-        done = self._posting.enter(ENDED, (*self._begun(facts, "failed", now_ms), error_class, now_ms, *_NOTHING), keep=False)
+        done = self._posting.enter(ENDED, (*self._begun(facts, status, now_ms), error_class, now_ms, *_NOTHING), keep=False)
         if done is not None:
             done.add_done_callback(_told)
 

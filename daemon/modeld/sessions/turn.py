@@ -112,6 +112,7 @@ class Turn:
         self.task: asyncio.Task[None] | None = None
         self.begun = False
         self.stillborn = False
+        self.sent = False
         running.cancel = self.cancel
 
     @property
@@ -324,6 +325,8 @@ class Turns:
             turn.failure = failure
         except asyncio.CancelledError:
             status = "cancelled"
+            if not turn.sent and turn.call is not None:
+                self._runtime.withdraw(turn.call)
         except Exception as error:
             _log.error("turn failed", exception=error, turn_id=running.turn_id)
             turn.failure = ProviderFailure("other", "the turn failed inside the daemon; its log says where")
@@ -349,6 +352,7 @@ class Turns:
         """Run the call; once more without reasoning whose signatures the provider refuses, before anything was said."""
         async with turn.starter.slot():
             assert turn.call is not None
+            turn.sent = True
             try:
                 return await self._runtime.run(turn.call)
             except ProviderFailure as failure:

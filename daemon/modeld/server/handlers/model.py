@@ -78,7 +78,7 @@ class ModelHandlers:
             )
             if stream:
                 call.consumer = _ConnectionConsumer(context, call.request_id, self._runtime.epoch)
-            await self._turn(client.call_slots)
+            await self._turn(client.call_slots, call)
             try:
                 return await self._runtime.run(call)
             finally:
@@ -99,11 +99,14 @@ class ModelHandlers:
             )
             raise RpcError(REQUEST_CANCELLED, message, data) from None
 
-    async def _turn(self, slots: asyncio.Semaphore) -> None:
+    async def _turn(self, slots: asyncio.Semaphore, call: Call) -> None:
         """Become one of the calls that this client may run at once; they come in order, and may be cancelled meanwhile."""
         self._runtime.calls_waiting += 1
         try:
             await slots.acquire()
+        except asyncio.CancelledError:
+            self._runtime.withdraw(call)
+            raise
         finally:
             self._runtime.calls_waiting -= 1
 
