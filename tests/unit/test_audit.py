@@ -13,6 +13,9 @@ from modeld.ledger.audit import Audit, CallFacts
 from modeld.ledger.budgets import BudgetExceeded, Budgets
 from modeld.ledger.pricing import cost_of
 from modeld.ledger.store import Store
+from modeld.server.errors import RpcError
+from modeld.server.handlers.usage import UsageHandlers
+from modeld_protocol.errors import REQUEST_FAILED
 from modeld_protocol.model import Pricing
 from modeld_protocol.response import CanonicalResponse
 from modeld_protocol.session import UsageAggregateParams, UsageQueryParams, UsageRepriceParams
@@ -209,6 +212,20 @@ async def test_what_is_no_time_or_cursor_is_told(audit: Audit, params: dict[str,
         return
     with pytest.raises(ValueError, match=r"write it like|begin again"):
         await audit.query(UsageQueryParams(**params))
+
+
+async def test_a_ledger_that_can_not_be_read_is_no_defect(audit: Audit, store: Store) -> None:
+    handlers = UsageHandlers(audit, PRICES.get)
+    await store.write("DROP TABLE calls")
+    context: Any = None
+    for asked in (
+        handlers.query(context, UsageQueryParams()),
+        handlers.aggregate(context, UsageAggregateParams("day")),
+        handlers.reprice(context, UsageRepriceParams()),
+    ):
+        with pytest.raises(RpcError, match="modeld doctor") as refused:
+            await asked
+        assert refused.value.code == REQUEST_FAILED
 
 
 async def test_sums_are_those_of_the_rows(audit: Audit, wall: Wall) -> None:

@@ -228,6 +228,17 @@ def test_a_schema_file_counts_from_one(tmp_path: Path, text: str) -> None:
         Schema.load("x", tmp_path / "schema.sql")
 
 
+@pytest.mark.parametrize("in_memory", [False, True])
+async def test_what_can_not_be_read_is_told_with_a_next_step(store: Store, in_memory: bool) -> None:
+    read = Store.open(None, schemas=(NOTES,)) if in_memory else store
+    with pytest.raises(StoreError, match=r"no such table.*modeld doctor"):
+        await read.read(lambda connection: connection.execute("SELECT 1 FROM nowhere"))
+    with pytest.raises(ValueError, match="its own"):
+        await read.read(lambda _: int("its own"))
+    if in_memory:
+        await read.close()
+
+
 async def test_in_memory_there_is_no_file_and_no_thread() -> None:
     store = Store.open(None, schemas=(NOTES,))
     await store.write(PUT, (1, "a"))

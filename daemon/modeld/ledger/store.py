@@ -52,7 +52,7 @@ _log = logger("store")
 
 
 class StoreError(Exception):
-    """The store can't be opened or written. `message` says why and what to do."""
+    """The store can't be opened, read or written. `message` says why and what to do."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -301,11 +301,16 @@ class Store:
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run `function` with a read-only connection in a thread: for lists, queries, aggregates, exports.
 
-        It sees everything committed before it began. Raises what `function` raises.
+        It sees everything committed before it began. Raises StoreError where the file can't be read, and what else `function`
+        raises.
         """
-        if self._readers is None:
-            return function(self._writer)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
+        try:
+            if self._readers is None:
+                return function(self._writer)
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
+        except sqlite3.Error as error:
+            where = "" if self.path is None else f" {self.path}"
+            raise StoreError(f"the store{where} can't be read ({error}); `modeld doctor` tells how it is") from None
 
     def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         connection: sqlite3.Connection | None = getattr(self._reader, "connection", None)

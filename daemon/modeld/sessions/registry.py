@@ -124,8 +124,6 @@ class Sessions:
     async def _read(self, session_id: str) -> records.Loaded:
         try:
             stored = await self.store.read(records.load(session_id))
-        except sqlite3.Error as error:
-            raise StoreError(f"session {session_id} can't be read ({error}); `modeld doctor` tells how the store does") from None
         except ValueError as error:
             raise ProviderFailure("other", f"session {session_id} can't be read: {error}") from None
         if stored is None or session_id in self._going:

@@ -1,6 +1,7 @@
 """`usage/*`: the ledger, row by row and summed."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from modeld_protocol.model import Pricing
 from modeld_protocol.session import (
@@ -13,10 +14,12 @@ from modeld_protocol.session import (
 )
 
 from ...ledger.audit import Audit
-from ...ledger.store import StoreError
-from ..errors import RpcError, invalid_params, overloaded
+from ..errors import invalid_params
 from ..requests import CallContext
 from ..router import Router
+from .session import failing
+
+T = TypeVar("T")
 
 
 class UsageHandlers:
@@ -32,29 +35,25 @@ class UsageHandlers:
         router.add("usage/aggregate", self.aggregate)
         router.add("usage/reprice", self.reprice)
 
+    @failing
     async def query(self, context: CallContext, params: UsageQueryParams) -> UsageQueryResult:
         """A row per call, newest first."""
-        try:
-            return await self._audit.query(params)
-        except ValueError as error:
-            raise invalid_params(str(error)) from None
+        return await _checked(self._audit.query(params))
 
+    @failing
     async def aggregate(self, context: CallContext, params: UsageAggregateParams) -> UsageAggregateResult:
         """Calls, summed."""
-        try:
-            return await self._audit.aggregate(params)
-        except ValueError as error:
-            raise invalid_params(str(error)) from None
+        return await _checked(self._audit.aggregate(params))
 
+    @failing
     async def reprice(self, context: CallContext, params: UsageRepriceParams) -> UsageRepriceResult:
         """Stored calls at the prices of now."""
-        try:
-            return await self._audit.reprice(params, self._price_of)
-        except ValueError as error:
-            raise invalid_params(str(error)) from None
-        except StoreError as error:
-            raise _unavailable(error) from None
+        return await _checked(self._audit.reprice(params, self._price_of))
 
 
-def _unavailable(error: StoreError) -> RpcError:
-    return overloaded(error.message)
+async def _checked(asked: Awaitable[T]) -> T:
+    """The result, or what is wrong with the params."""
+    try:
+        return await asked
+    except ValueError as error:
+        raise invalid_params(str(error)) from None
