@@ -101,7 +101,7 @@ class Runtime:
         self.books = books
         self._debug = debug or Debug()
         self._tap = tap
-        self._run: Run = self._entered
+        self._run: Run = self._dispatch if books is None else partial(books.run, dispatch=self._dispatch)
         for one in around:
             self._run = _inside(one, self._run)
         self.epoch = clock.new_id("ep")
@@ -263,12 +263,9 @@ class Runtime:
     def _is_down(self, spec: ModelSpec) -> bool:
         return self._availability.is_down(spec.provider, spec.id)
 
-    async def _entered(self, call: Call) -> CanonicalResponse:
-        return await (self._dispatch(call) if self.books is None else self.books.run(call, self._dispatch))
-
-    async def _dispatch(self, call: Call) -> CanonicalResponse:
+    def _dispatch(self, call: Call) -> Awaitable[CanonicalResponse]:
         adapter = self.snapshot.adapters[call.spec.provider]
-        return await (adapter.complete(call) if call.consumer is None else adapter.stream(call))
+        return adapter.complete(call) if call.consumer is None else adapter.stream(call)
 
     def _observe(self, log: CallLog, trace: Callable[[TraceEvent], None] | None, lent: bool, event: TraceEvent) -> None:
         """The trace bus of one call: the log and the availability of providers listen, then the client that asked.
