@@ -88,7 +88,7 @@ async def test_the_health_of_the_store_is_told() -> None:
                 await asyncio.sleep(0.01)
         _, out, _ = await daemon.run("status")
         assert f"{daemon.state_dir / FILE_NAME}, " in out
-        assert "1 sessions" in out
+        assert "1 session\n" in out
         assert (await doctor(daemon))["verdict"] == "ok"
 
 

@@ -71,7 +71,7 @@ def _store(status: DaemonStatus) -> list[tuple[str, str, str]]:
     store = status.store
     if store is None:
         return []
-    waiting = f", {store.waiting} rows waiting" if store.waiting else ""
+    waiting = f", {counted(store.waiting, 'row')} waiting" if store.waiting else ""
     where = store.path or "in memory"
     lines = [("store", f"{where}, {mebibytes(store.size_bytes)}, {counted(status.sessions, 'session')}{waiting}", "")]
     if not store.writable:
