@@ -54,7 +54,7 @@ ADAPTER_FIELDS: dict[str, str] = {
     "api_key_command": "Command that prints the key: a list of words, or one line that is split like a shell's, without a shell.",
     "api_key_keyring": "Where the system's keyring has the key, as `service/user`.",
     "timeout_seconds": "Seconds until the first content of an answer; for a call that isn't streamed, until its end.",
-    "max_retries": "Further attempts after a failed one, 0 to 10.",
+    "max_retries": "Further attempts after a failed one, 0 to 10; none begins later than timeout_seconds after the first.",
     "extra_headers": "Headers to send with every request. Keys don't belong here.",
     "options": "Settings for special cases: limits per key (max_concurrent_calls), and what only this type of adapter knows.",
 }
