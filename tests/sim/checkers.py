@@ -84,7 +84,7 @@ def nothing_fails_inside(outcome: Outcome) -> Iterator[str]:
         for what, message in transcript.entries:
             if what == "got" and message.get("error", {}).get("code") == INTERNAL_ERROR:
                 yield f"{transcript.name}: {message}"
-    yield from (line for line in outcome.logs.splitlines() if '"turn failed"' in line or "handler of" in line)
+    yield from (line for line in outcome.logs.splitlines() if '"turn failed"' in line or '"a handler failed"' in line)
 
 
 # ---- following

@@ -5,8 +5,6 @@ costs bounded memory before anybody has looked at it; after the client is gone n
 """
 
 import asyncio
-import logging
-import traceback
 from collections.abc import Callable
 from enum import Enum, auto
 from sys import intern
@@ -15,6 +13,7 @@ from typing import Any, cast
 import msgspec
 
 from modeld.limits import LINGER_S, MAX_MESSAGE_BYTES, TOKEN_TIMEOUT_S
+from modeld.observe.log import logger
 from modeld_protocol.errors import INTERNAL_ERROR, PARSE_ERROR
 from modeld_protocol.framing import ForeignProtocol, FramingError
 from modeld_protocol.jsonrpc import CancelParams, Notification, RequestId, Response
@@ -28,7 +27,7 @@ from .output import Output
 from .requests import CallContext, ClientState, InFlight, RequestTable
 from .router import Route, Router, decode_params
 
-_log = logging.getLogger("modeld.server")
+_log = logger("server")
 _encode = msgspec.json.Encoder().encode
 _decode_cancel = msgspec.json.Decoder(CancelParams).decode
 _decode_trace = msgspec.json.Decoder(SetTraceParams).decode
@@ -182,7 +181,7 @@ class Connection(asyncio.Protocol):
             task.cancel()
 
     def _drop(self, reason: str) -> None:
-        _log.warning("client %d dropped: %s", self.client.number, reason)
+        _log.warning("a client was dropped", number=self.client.number, reason=reason)
         self.abort()
 
     def _close_unadmitted(self) -> None:
@@ -272,7 +271,7 @@ class Connection(asyncio.Protocol):
         try:
             outcome = route.handler(CallContext(self, None), decode_params(route, raw))
         except RpcError as error:
-            _log.info("notification %s of client %d ignored: error %d", method[:80], self.client.number, error.code)
+            _log.info("a notification was ignored", method=method[:80], number=self.client.number, code=error.code)
             return
         except Exception as error:
             self._report(method, error)
@@ -289,9 +288,7 @@ class Connection(asyncio.Protocol):
             self._report(method, error)
 
     def _report(self, method: str, error: Exception) -> RpcError:
-        # The exception's text may hold a prompt or a key, so the log gets its type and the places in our code only.
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        _log.error("handler of %s failed with %s\n%s", method, type(error).__name__, frames)
+        _log.error("a handler failed", exception=error, method=method)
         return internal_error()
 
     # ---- lifecycle

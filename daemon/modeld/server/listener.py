@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import logging
 import os
 import resource
 import socket
@@ -11,6 +10,7 @@ from collections.abc import Callable
 
 from modeld.clock import SYSTEM, Clock
 from modeld.limits import MAX_CLIENTS, RESERVED_FILES
+from modeld.observe.log import logger
 
 from .connection import Connection
 from .envelope import encode_error
@@ -19,7 +19,7 @@ from .handshake import DaemonIdentity
 from .peer import TokenGate, is_own_user
 from .router import Router
 
-_log = logging.getLogger("modeld.server")
+_log = logger("server")
 
 BACKLOG = 1024  # two hundred editors may start with the session
 ACCEPTS_PER_TICK = 64  # running work has its turn in between
@@ -112,7 +112,7 @@ class Listener:
 
     def _admit_client(self, client: socket.socket, gate: TokenGate | None) -> None:
         if not is_own_user(client) if gate is None else gate.locked:
-            _log.warning("a client was refused: %s", "another user" if gate is None else "TCP is locked after wrong tokens")
+            _log.warning("a client was refused", reason="another user" if gate is None else "TCP is locked after wrong tokens")
             return client.close()
         if len(self.connections) + len(self._starting) >= self._max_clients:
             return _refuse(client, f"{self._max_clients} clients are connected")
@@ -163,7 +163,7 @@ class _Door:
             return None
         except OSError as error:
             if error.errno not in _OUT_OF_FILES:
-                _log.error("accepting failed: %s", error.strerror)
+                _log.error("accepting failed", reason=error.strerror)
             return self._rest()
         return None
 
@@ -180,7 +180,7 @@ async def _attach(connection: Connection, sock: socket.socket) -> None:
         await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, sock)
     except OSError as error:
         sock.close()
-        _log.warning("a client could not be served: %s", error.strerror)
+        _log.warning("a client could not be served", reason=error.strerror)
 
 
 def _files_are_short(sock: socket.socket) -> bool:
