@@ -52,10 +52,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """To the first timer."""
         self._virtual_s = max(self._virtual_s, self._scheduled[0].when())
 
-    def live_timers(self) -> list[asyncio.TimerHandle]:
-        """Timers that would still run."""
-        return [timer for timer in self._scheduled if not timer.cancelled()]
-
     def _process_events(self, _events: list[Any]) -> None:
         self._ticks_left -= 1
         if self._ticks_left < 0:
