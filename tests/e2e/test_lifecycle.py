@@ -474,7 +474,7 @@ async def test_idle_exit_counts_detached_turns(simulator: Simulator, tmp_path: P
         await peer.initialize()
         session = (await peer.call("session/create", {"model": PACED})).ok()["session"]["session_id"]
         peer.request("turn/start", {"session_id": session, "input": "Hello", "detach": True})
-        await simulator.wait_until(lambda: simulator.running == 1)
+        await peer.until(lambda: bool(peer.notifications("stream/event")))
         began = time.monotonic()
         await peer.close()
         code, took_s = await ended(daemon, began)

@@ -39,6 +39,7 @@ class Ask(msgspec.Struct):
     answered: bool = False
     tool_rounds: int = 0
     schema: dict[str, Any] | None = None
+    json_only: bool = False
     max_tokens: int | None = None
     stop_sequences: list[str] = []
     input_tokens: int = 1

@@ -527,6 +527,7 @@ def _ask_of(body: Json, config: Json, model: str, *, stream: bool, as_array: boo
         answered=any("functionResponse" in part for part in _parts(contents[-1])),
         tool_rounds=_tool_rounds(contents),
         schema=cast(Json, schema) if isinstance(schema, dict) else None,
+        json_only=config.get("responseMimeType") == "application/json" and not schema,
         max_tokens=config.get("maxOutputTokens"),
         stop_sequences=cast("list[str]", config.get("stopSequences") or []),
         input_tokens=_input_tokens(body),

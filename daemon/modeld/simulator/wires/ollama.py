@@ -329,6 +329,7 @@ def _ask_of(body: Json) -> Ask:
         answered=bool(messages) and messages[-1]["role"] == "tool",
         tool_rounds=_tool_rounds(messages),
         schema=cast(Json, form) if isinstance(form, dict) else None,
+        json_only=form == "json",
         max_tokens=limit if isinstance(limit, int) and limit > 0 else None,
         stop_sequences=[stop] if isinstance(stop, str) else cast("list[str]", stop),
         input_tokens=estimate_tokens(messages, body.get("tools")),

@@ -338,6 +338,7 @@ def _ask_of(body: Json) -> Ask:
         answered=messages[-1]["role"] == "tool",
         tool_rounds=_tool_rounds(messages),
         schema=cast(Json, schema) if isinstance(schema, dict) else None,
+        json_only=_format_of(body).get("type") == "json_object",
         max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
         stop_sequences=[stop] if isinstance(stop, str) else cast("list[str]", stop),
         input_tokens=estimate_tokens(messages, body.get("tools")),

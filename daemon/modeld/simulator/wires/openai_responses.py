@@ -475,6 +475,7 @@ def _ask_of(body: Json) -> Ask:
         answered=bool(items) and items[-1].get("type") == "function_call_output",
         tool_rounds=_tool_rounds(items),
         schema=cast(Json, schema) if isinstance(schema, dict) else None,
+        json_only=asked.get("type") == "json_object",
         max_tokens=body.get("max_output_tokens"),
         input_tokens=_input_tokens(body),
         fields=fields,
