@@ -141,7 +141,7 @@ async def test_on_a_terminal_it_is_a_live_picture_of_two_clients(tmp_path):
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env=environment(tmp_path, TERM="xterm-256color", NO_COLOR="1"),
+        env=environment(tmp_path, TERM="xterm-256color", NO_COLOR="1", COLUMNS="100", LINES="30"),
     )
     os.close(slave)
     text = await asyncio.wait_for(asyncio.to_thread(_read_all, master), 30)
