@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from modeld.server.stream_encoder import StreamEncoder
 from modeld.sessions.fanout import Feed, Ring, skip_frames
+from modeld.sessions.patience import HOLD_BYTES, Patience
 from modeld_protocol.events import StreamEvent, StreamGap, TextDelta
 from modeld_protocol.framing import FrameDecoder, frame
 
@@ -286,3 +287,83 @@ def test_events_say_where_they_belong() -> None:
     (body,) = FrameDecoder().feed(line.sent)
     event = msgspec.convert(msgspec.json.decode(body)["params"], StreamEvent)
     assert (event.session_id, event.turn_id, event.epoch, event.cursor) == ("ses_1", "turn_1", "ep_1", 1)
+
+
+# ---- the provider waits for those who read
+
+
+class Lever:
+    """What a turn's provider is told, and the timer that `Patience` sets."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.told: list[bool] = []
+        self.due: Callable[[], None] | None = None
+        feed.patience = Patience(self.told.append, self.later)
+
+    def later(self, delay_s: float, callback: Callable[[], None]) -> "Lever":
+        self.due = callback
+        return self
+
+    def cancel(self) -> None:
+        self.due = None
+
+    def ring(self) -> None:
+        due, self.due = self.due, None
+        assert due is not None
+        due()
+
+
+LARGE = HOLD_BYTES // 4
+
+
+def test_a_slow_reader_is_waited_for_and_a_stopped_one_is_not() -> None:
+    world = World()
+    slow, stopped, quick = Line(), Line(), Line()
+    for line in (slow, stopped, quick):
+        world.feed.follow(line, None)
+    lever = Lever(world.feed)
+    slow.become(False)
+    stopped.become(False)
+    for _ in range(4):
+        world.feed.publish([delta("x" * LARGE)])
+    assert lever.told == [False]
+    lever.ring()
+    slow.become(True, room=LARGE)
+    lever.ring()
+    assert lever.told == [False], "the slow one took something"
+    slow.become(True)
+    assert lever.told == [False, True]
+    assert lever.due is None
+    for _ in range(36):
+        world.feed.publish([delta("x" * LARGE)])
+    assert lever.told == [False, True], "the other one isn't waited for again"
+    assert slow.cursors == quick.cursors == list(range(1, 41))
+    later = Lever(world.feed)
+    for _ in range(4):
+        world.feed.publish([delta("x" * LARGE)])
+    assert later.told == [], "nor in the next turn"
+    stopped.become(True)
+    assert [method for method, _ in stopped.told] == ["stream/gap"]
+    stopped.become(False)
+    for _ in range(4):
+        world.feed.publish([delta("x" * LARGE)])
+    assert later.told == [False], "it has read again"
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_nobody_waits_for_who_is_gone_or_when_the_turn_has_ended(leaves: bool) -> None:
+    world = World()
+    line = Line()
+    world.feed.follow(line, None)
+    lever = Lever(world.feed)
+    line.become(False)
+    for _ in range(4):
+        world.feed.publish([delta("x" * LARGE)])
+    assert lever.told == [False]
+    if leaves:
+        line.leave()
+        assert lever.told == [False, True]
+    else:
+        assert world.feed.patience is not None
+        world.feed.patience.close()
+    assert lever.due is None

@@ -1,7 +1,8 @@
 """One producer, many subscribers: a session's events with their cursors, each encoded once and written to every connection.
 
 A subscriber that doesn't keep up is left out until it reads again, then caught up from the ring that all share; it costs no
-queue and no task of its own, and holds up nobody. What has left the ring by then it is told as a gap.
+queue and no task of its own, and holds up nobody. What has left the ring by then it is told as a gap; before that comes to
+one who reads, the provider waits for it (see `patience`).
 """
 
 from bisect import bisect_right
@@ -10,6 +11,8 @@ from typing import Any, Protocol
 
 from modeld_protocol.events import Event, StreamGap
 from modeld_protocol.session import ResetReason
+
+from .patience import HOLD_BYTES, Patience
 
 RING_BYTES = 4 * 1024 * 1024  # of events kept for who comes late or lags: a turn of some 15,000 events
 _COMPACT = 1024  # forgotten entries before their places are freed
@@ -108,9 +111,10 @@ def skip_frames(frames: bytes, count: int) -> bytes:
 
 
 class _Subscriber:
-    """A connection that follows the session, starts a turn of it, or both. `sent` holds while it is `behind`."""
+    """A connection that follows the session, starts a turn of it, or both. `sent` and `lag` hold while it is
+    `behind`."""
 
-    __slots__ = ("behind", "connection", "follows", "sent", "starts", "unclose", "unwatch")
+    __slots__ = ("behind", "connection", "follows", "lag", "sent", "starts", "stopped", "unclose", "unwatch")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -118,6 +122,8 @@ class _Subscriber:
         self.starts = 0
         self.behind = False
         self.sent = 0
+        self.lag = 0
+        self.stopped = False
         self.unwatch: Callable[[], None] | None = None
         self.unclose: Callable[[], None] = lambda: None
 
@@ -132,6 +138,7 @@ class Feed:
         self._soon = soon
         self._encode: Encode | None = None
         self._request_id = ""
+        self.patience: Patience | None = None
         self._subscribers: list[_Subscriber] = []  # replaced, never changed: a write may end a connection meanwhile
 
     @property
@@ -160,12 +167,14 @@ class Feed:
         self.ring.append(len(events), frames)
         for subscriber in self._subscribers:
             if subscriber.behind:
+                self._lag(subscriber, len(frames))
                 continue
             connection = subscriber.connection
             if connection.writable:
                 connection.send(frames)
             else:
                 self._leave_behind(subscriber, before)
+                self._lag(subscriber, len(frames))
 
     def notify(self, method: str, params: Any) -> None:
         """Tell everybody who follows."""
@@ -243,12 +252,15 @@ class Feed:
         subscriber.unclose()
         subscriber.behind = False  # a catch-up that is on its way has nothing to send any more
         self._unwatch(subscriber)
+        if self.patience is not None:
+            self.patience.forget(subscriber)
 
     # ---- lagging
 
     def _leave_behind(self, subscriber: _Subscriber, sent: int) -> None:
         subscriber.behind = True
         subscriber.sent = sent
+        subscriber.lag = 0
         if subscriber.unwatch is None:
 
             def writable_changed(writable: bool) -> None:
@@ -266,11 +278,22 @@ class Feed:
             self._tell_gap(subscriber)
         for last, frames in self.ring.after(subscriber.sent):
             if not (connection.writable or anyway):
-                return
+                break
             connection.send(frames)
             subscriber.sent = last
-        subscriber.behind = False
-        self._unwatch(subscriber)
+            subscriber.lag -= len(frames)
+            subscriber.stopped = False
+        else:
+            subscriber.behind = False
+            subscriber.lag = 0
+            self._unwatch(subscriber)
+        if self.patience is not None:
+            self.patience.moved(subscriber)
+
+    def _lag(self, subscriber: _Subscriber, bytes_more: int) -> None:
+        subscriber.lag += bytes_more
+        if subscriber.lag > HOLD_BYTES and self.patience is not None:
+            self.patience.lags(subscriber)
 
     def _tell_gap(self, subscriber: _Subscriber) -> None:
         first, last = subscriber.sent + 1, self.ring.first - 1

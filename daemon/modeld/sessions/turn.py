@@ -33,6 +33,7 @@ from .fanout import Connection, Encode, Feed
 from .handoff import last_model, report
 from .history import Pairing, closing_message, kept_of_partial, with_ids
 from .live import LiveSession, Running
+from .patience import Patience
 from .reasoning import Projection
 from .registry import Sessions, refuse, unknown
 from .tool_ids import TakenIds
@@ -76,7 +77,7 @@ class _TurnConsumer:
 
     @property
     def writable(self) -> bool:
-        """Always: a subscriber that lags is caught up later, and holds up neither the others nor the provider."""
+        """At the start always: a subscriber that lags is caught up later."""
         return True
 
     def emit(self, events: list[Event]) -> None:
@@ -90,7 +91,14 @@ class _TurnConsumer:
             self.feed.publish(events)
 
     def on_writable_change(self, callback: Callable[[bool], None]) -> Callable[[], None]:
-        return _nothing
+        feed = self.feed
+        patience = feed.patience = Patience(callback, asyncio.get_running_loop().call_later)
+
+        def close() -> None:
+            patience.close()
+            feed.patience = None
+
+        return close
 
 
 class Turn:
@@ -541,7 +549,3 @@ def _cancelled_data(turn: Turn) -> ErrorData:
 def _unsaved(error: Exception) -> ProviderFailure:
     why = error.message if isinstance(error, StoreError) else "the session is gone"
     return ProviderFailure("other", f"the answer came and could not be kept: {why}", retryable=False)
-
-
-def _nothing() -> None:
-    """There is nothing to stop."""
