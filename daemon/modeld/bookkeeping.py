@@ -62,8 +62,8 @@ class Books:
     async def run(self, call: Call, dispatch: Dispatch) -> CanonicalResponse:
         """Begin the row, run the call, finish the row, then let the terminal event and the answer go.
 
-        Raises ProviderFailure: the call's own, `quota_exceeded` where a budget doesn't allow it, `other` where the row can't
-        be written; in these two cases nothing was sent.
+        Raises ProviderFailure: the call's own, `quota_exceeded` where a budget doesn't allow it, `other` where the store
+        can't be read or written; in these two cases nothing was sent.
         """
         account = self._open(call)
         row, begun = self.audit.begin(_facts(call))
@@ -114,6 +114,8 @@ class Books:
         except BudgetExceeded as exceeded:
             self.audit.refuse(_facts(call), "quota_exceeded")
             raise _failure(call, "quota_exceeded", exceeded.message) from None
+        except StoreError as error:
+            raise _failure(call, "other", f"nothing was sent: {error.message}", retryable=True) from None
 
     @staticmethod
     def _most(call: Call) -> Cost | None:

@@ -15,7 +15,7 @@ from tests.harness.peer import Peer
 
 from modeld.bookkeeping import Books
 from modeld.clock import SYSTEM
-from modeld.config.schema import AdapterConfig, Config, ModelConfig
+from modeld.config.schema import AdapterConfig, BudgetConfig, Config, ModelConfig
 from modeld.credentials.secret import Secret
 from modeld.ledger.audit import Audit
 from modeld.ledger.store import FILE_NAME, Store, StoreError
@@ -390,6 +390,23 @@ async def test_without_a_row_nothing_is_sent(tmp_path: Path) -> None:
             with pytest.raises(ProviderFailure, match=r"nothing was sent.*free space") as caught:
                 await runtime.run(runtime.prepare(CanonicalRequest(messages="x", model="openai:sim-text"), stream=False))
             assert (caught.value.error_class, caught.value.retryable, len(simulator.requests)) == ("other", True, sent)
+        finally:
+            await runtime.close()
+            await store.close()
+
+
+async def test_without_a_look_at_its_budget_nothing_is_sent(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        adapter = AdapterConfig("openai", "openai", base_url=simulator.openai_base_url, api_key=Secret("k"))
+        models = {"openai:sim-text": ModelConfig("openai:sim-text", "openai", "sim-text")}
+        config = Config({"openai": adapter}, models, budgets={"day": BudgetConfig(limit=1.0)})
+        store = Store.open(tmp_path / FILE_NAME)
+        runtime = Runtime(config, environment={}, books=Books(Audit(store, SYSTEM), SYSTEM))
+        try:
+            await store.write("DROP TABLE calls")
+            with pytest.raises(ProviderFailure, match=r"nothing was sent.*modeld doctor") as caught:
+                await runtime.run(runtime.prepare(CanonicalRequest(messages="x", model="openai:sim-text"), stream=False))
+            assert (caught.value.error_class, caught.value.retryable, len(simulator.requests)) == ("other", True, 0)
         finally:
             await runtime.close()
             await store.close()

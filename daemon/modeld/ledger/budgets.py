@@ -75,7 +75,7 @@ class Budgets:
 
     def open(self, now_s: float, client_id: str | None, session_id: str | None, estimate: Cost | None) -> Account:
         """Reserve what a call may cost. `estimate` is None where no price is known: such a call counts for nothing, and is
-        refused only once a budget is used up. Raises BudgetExceeded."""
+        refused only once a budget is used up. Raises BudgetExceeded, StoreError; nothing is reserved then."""
         minute = now_s // 60
         if minute != self._minute:
             self._minute, self._day = minute, self._day_of(now_s)

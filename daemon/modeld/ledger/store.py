@@ -309,8 +309,7 @@ class Store:
                 return function(self._writer)
             return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
         except sqlite3.Error as error:
-            where = "" if self.path is None else f" {self.path}"
-            raise StoreError(f"the store{where} can't be read ({error}); `modeld doctor` tells how it is") from None
+            raise self._unreadable(error) from None
 
     def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         connection: sqlite3.Connection | None = getattr(self._reader, "connection", None)
@@ -322,8 +321,16 @@ class Store:
         return function(connection)
 
     def read_now(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
-        """The rows of a short read by key, on the event loop. Sees what is committed, not what is queued."""
-        return self._writer.execute(sql, params).fetchall()
+        """The rows of a short read by key, on the event loop. Sees what is committed, not what is queued. Raises StoreError where
+        the file can't be read."""
+        try:
+            return self._writer.execute(sql, params).fetchall()
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: sqlite3.Error) -> StoreError:
+        where = "" if self.path is None else f" {self.path}"
+        return StoreError(f"the store{where} can't be read ({error}); `modeld doctor` tells how it is")
 
     # ---- the disk, and the end
 

@@ -88,8 +88,8 @@ class Sessions:
         """How many are stored; where the store can't be read, how many were the last time."""
         try:
             self._stored = int(self.store.read_now(records.COUNT)[0][0])
-        except sqlite3.Error as error:
-            _log.error("sessions can't be counted", reason=str(error))
+        except StoreError as error:
+            _log.error("sessions can't be counted", reason=error.message)
         return self._stored
 
     # ---- in and out of memory
