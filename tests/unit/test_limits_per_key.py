@@ -8,7 +8,7 @@ import pytest
 from modeld.clock import SYSTEM
 from modeld.credentials.secret import Credential, Secret
 from modeld.providers.key_queue import KeyQueue, KeyQueues, Slot
-from modeld.providers.limits_per_key import CAUTION_S, MAX_ADVISED_S, PLENTY, KeyLimits, Reading
+from modeld.providers.limits_per_key import CAUTION_S, MAX_ADVISED_S, MAX_PAUSE_S, PLENTY, KeyLimits, Reading
 from modeld.providers.wire.rate_headers import low_limits
 from modeld.upstream.contract import Origin
 
@@ -23,11 +23,11 @@ def anyio_backend() -> str:
 READINGS = [
     ("plenty", Reading(PLENTY + 5, 60.0, 100.0, True), 0.0),
     ("one left", Reading(1, 60.0, None, True), 0.0),
-    ("none left, until the reset", Reading(0, 3.0, None, True), 3.0),
+    ("none left, until the reset", Reading(0, 2.0, None, True), 2.0),
     ("none left for long: headers advise, and one may try", Reading(0, 70.0, None, True), MAX_ADVISED_S),
     ("none left of a bucket: until one is back", Reading(0, 60.0, 60.0, True), 1.0),
-    ("tokens used up, until the reset", Reading(0, 3.0, None, False), 3.0),
-    ("tokens used up: until a share is back", Reading(0, 30.0, 1_000.0, False), 3.0),
+    ("tokens used up, until the reset", Reading(0, 2.0, None, False), 2.0),
+    ("tokens used up: until a share is back", Reading(0, 20.0, 1_000.0, False), 2.0),
     ("a reset that is far away is cut", Reading(0, 86_400.0, None, False), MAX_ADVISED_S),
 ]
 
@@ -54,7 +54,8 @@ def test_requests_on_their_way_count() -> None:
     assert limits.next_start_s(NOW) == NOW + MAX_ADVISED_S
     late_s = NOW + MAX_ADVISED_S
     limits.start(late_s)
-    assert limits.next_start_s(late_s) == NOW + 10  # the reset comes with the advice's end
+    assert limits.next_start_s(late_s) == late_s + MAX_ADVISED_S
+    assert limits.next_start_s(NOW + 10) == NOW + 10  # the reset
 
 
 def test_a_refusal_closes_the_key_then_lets_one_through_at_a_time() -> None:
@@ -71,6 +72,16 @@ def test_a_refusal_closes_the_key_then_lets_one_through_at_a_time() -> None:
     limits.start(NOW)
     assert limits.next_start_s(later_s) == inf  # two at a time now
     assert limits.next_start_s(later_s + CAUTION_S) == later_s + CAUTION_S
+
+
+def test_a_key_that_nobody_waits_for_opens_soon() -> None:
+    limits = KeyLimits()
+    limits.refused(30.0, NOW)
+    assert limits.next_start_s(NOW) == NOW + 30
+    limits.nobody_waits(NOW)
+    assert limits.next_start_s(NOW) == NOW + MAX_PAUSE_S
+    limits.nobody_waits(NOW + MAX_PAUSE_S)
+    assert limits.next_start_s(NOW + MAX_PAUSE_S) == NOW + MAX_PAUSE_S
 
 
 def test_a_used_up_quota_is_no_rate() -> None:

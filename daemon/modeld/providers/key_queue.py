@@ -154,6 +154,8 @@ class KeyQueue:
             line.remove(place)
             if not line:
                 del self._lines[client]
+        if not self._lines:
+            self.limits.nobody_waits(self.clock.monotonic())
 
     def _pump(self) -> None:
         """Let in whom the limits let in; look again when they will."""

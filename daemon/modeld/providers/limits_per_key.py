@@ -16,7 +16,7 @@ CAUTION_S = 10.0  # after the last throttled answer, until the key is trusted ag
 PLENTY = 32.0  # requests left from which on they needn't be counted
 FIRST_PAUSE_S = 0.025  # the least that a refusal closes a key, doubled with each one that follows without a success between
 MAX_PAUSE_S = 1.0
-MAX_ADVISED_S = 5.0  # the longest that headers of a good answer keep the next call away: they advise, a throttled answer orders
+MAX_ADVISED_S = 3.0  # the longest that headers of a good answer keep the next call away: they advise, a throttled answer orders
 WORK_SHARE = 0.1  # of a used-up token limit that has to be back before the next call
 
 
@@ -166,6 +166,10 @@ class KeyLimits:
         self._window = 1
         self._cautious_until_s = now_s + wait_s + CAUTION_S
         self._close(wait_s, now_s)
+
+    def nobody_waits(self, now_s: float) -> None:
+        """Whoever waited for the key to open has left: who comes next may soon see for himself."""
+        self._closed_until_s = min(self._closed_until_s, now_s + MAX_PAUSE_S)
 
     def end(self, *, answered: bool) -> None:
         """A call is over; `answered` tells whether its good response head was noted."""
