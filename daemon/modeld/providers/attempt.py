@@ -1,6 +1,5 @@
 """One attempt of one call: bytes from the provider through frames, wire and assembler to the consumer, in one callback."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,11 +75,12 @@ class Attempt:
 
     async def complete(self) -> None:
         """A whole answer into the assembler."""
+        link, timeout_s = self.link, self._timeout_s
         try:
-            async with asyncio.timeout(self._timeout_s):
-                exchange = await self.link.sent(self._encoded, self._credential, self._timeout_s, stream=False)
+            with StreamDeadlines(link.clock, link.rounds, timeout_s, timeout_s):
+                exchange = await link.sent(self._encoded, self._credential, timeout_s, stream=False)
                 self._note(exchange)
-                body = await self.link.read_whole(exchange)
+                body = await link.read_whole(exchange)
         except TimeoutError as error:
             raise self._timed_out("did not answer", self._timeout_s) from error
         except UpstreamError as error:
