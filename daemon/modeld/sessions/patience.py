@@ -7,9 +7,7 @@ A reader who has stopped holds up the others once, for a moment, and not again b
 from collections.abc import Callable
 from typing import Protocol
 
-PATIENCE_S = (
-    0.4  # without any progress from one look to the next, a reader is not waited for; most take 20 to 200 ms
-)
+PATIENCE_S = 0.4  # without any progress from one look to the next, a reader is not waited for; most take 20 to 200 ms
 HOLD_BYTES = 512 * 1024  # of events that a reader has not got yet before it is waited for; the last one may be a large one
 _GO_ON_BYTES = HOLD_BYTES // 2
 
