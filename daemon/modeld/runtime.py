@@ -227,6 +227,13 @@ class Runtime:
             files=files,
         )
 
+    def note_refused(
+        self, failure: ProviderFailure, *, client_id: str | None, session_id: str | None, turn_id: str | None
+    ) -> None:
+        """A turn that names no model of ours leaves its row, as `prepare` sees to for every other call that is refused."""
+        if self.books is not None:
+            self.books.refused(failure, None, stream=True, client_id=client_id, session_id=session_id, turn_id=turn_id)
+
     def withdraw(self, call: Call) -> None:
         """A prepared call was cancelled before its turn came: nothing was sent; its stream ends as every other, and so does its
         row."""

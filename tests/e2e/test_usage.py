@@ -140,6 +140,16 @@ async def test_a_call_that_is_never_sent_leaves_its_row_too(
     assert (row["status"], row["error_class"], row["model"], row["usage"]) == ("failed", error_class, model, None)
 
 
+async def test_a_turn_that_names_no_model_leaves_its_row_too(peer: Peer) -> None:
+    session = (await peer.call("session/create", {})).ok()["session"]["session_id"]
+    params = {"session_id": session, "input": "x", "model": "nobody:nothing", "request_id": "req-turn-nobody"}
+    reply = await peer.call("turn/start", params)
+    assert reply.data["error_class"] == "model_not_found"
+    assert reply.data["request_id"] == "req-turn-nobody"
+    row = await row_of(peer, "req-turn-nobody")
+    assert (row["status"], row["error_class"], row["session_id"]) == ("failed", "model_not_found", session)
+
+
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_cancelled_call_and_one_whose_client_left_are_on_the_books(world: World, peer: Peer, wire: str) -> None:
     params = {"model": f"{wire}:sim-slow-60", "messages": "Hello there, tell me a long story"}

@@ -252,8 +252,13 @@ class Turns:
             messages = [closing, *messages]
             warnings.append(warning)
         model = params.model or (None if params.provider else live.settings.model)
-        spec = resolve(self._runtime.snapshot.registry, model, params.provider)
         request_id = params.request_id or self._sessions.clock.new_id("req")
+        try:
+            spec = resolve(self._runtime.snapshot.registry, model, params.provider)
+        except ProviderFailure as failure:
+            failure.request_id, failure.model = request_id, failure.model or model
+            self._runtime.note_refused(failure, client_id=starter.client_id, session_id=live.session_id, turn_id=turn_id)
+            raise
         running = Running(turn_id, request_id, spec.id, messages, self._sessions.now_ms(), kept)
         turn = Turn(live, params, starter, running)
         turn.warnings += warnings
