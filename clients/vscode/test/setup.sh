@@ -87,6 +87,16 @@ node() {
   touch "$home/ready"
 }
 
+# The npm beside the new Node has no settings: where packages come from, and whom to trust, is what the machine's own npm says.
+npm_settings() {
+  command -v npm >/dev/null || return 0
+  local name value
+  for name in registry cafile; do
+    value=$(cd / && npm config get "$name" 2>/dev/null) || continue
+    case "$value" in '' | null | undefined) ;; *) export "npm_config_$name=$value" ;; esac
+  done
+}
+
 npm_package() { # npm_package NAME VERSION
   local home=$CACHE/$1-$2
   [ -f "$home/ready" ] && return
@@ -103,6 +113,7 @@ npm_package() { # npm_package NAME VERSION
 }
 
 system_packages
+npm_settings
 node
 npm_package playwright-core "$PLAYWRIGHT_VERSION"
 npm_package code-server "$CODE_SERVER_VERSION"
