@@ -186,6 +186,30 @@ def test_a_timeout_and_an_interrupt_cancel_the_call(daemon):
     assert daemon.wait_for("$/cancelRequest", 2)["params"]["id"] == daemon.of("model/complete")[1]["id"]
 
 
+@pytest.mark.parametrize("method", ["model/complete", "model/stream"])
+def test_an_interrupt_while_a_request_leaves_ends_its_connection(daemon, monkeypatch, method):
+    """It may have left already, or half of it; the connection's end tells the daemon, and nobody waits for an answer."""
+    daemon.on(method, never)
+    whole = blocking.SyncConnection._write
+
+    def interrupted(self, framed):
+        whole(self, framed)
+        if method.encode() in framed:
+            daemon.wait_for(method)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(blocking.SyncConnection, "_write", interrupted)
+    with connect(daemon, timeout_s=5) as client:
+        stream = client.stream(messages="Hi")
+        starts = {"model/complete": lambda: client.complete(messages="Hi"), "model/stream": stream.__enter__}
+        with pytest.raises(KeyboardInterrupt):
+            starts[method]()
+        if method == "model/stream":
+            with pytest.raises(ConnectionLost, match="interrupted"):
+                stream.response()
+        assert client.call("daemon/status") == {"epoch": "ep_2"}
+
+
 # ---- streams
 
 

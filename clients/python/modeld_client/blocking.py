@@ -15,6 +15,7 @@ from .errors import ConnectionLost, InvalidParams, RpcError, UnreadableReply
 from .mux import Exchange, Feed, Mux, Subscription, notification
 from .target import (
     HANDSHAKE_TIMEOUT_S,
+    INTERRUPTED,
     LEAVING_PAUSE_S,
     LEAVING_S,
     LOST,
@@ -94,7 +95,8 @@ class SyncConnection:
     # ---- calls
 
     def start(self, exchange: SyncExchange, method: str, params: Any) -> None:
-        """Send a request; raises ConnectionLost where the connection is gone already."""
+        """Send a request; raises ConnectionLost where the connection is gone already. An interrupt meanwhile ends the connection:
+        whether the request has left is unknown then, so nothing less can take it back."""
         with self.lock:
             if self.lost is not None:
                 raise ConnectionLost(self.lost)
@@ -106,10 +108,14 @@ class SyncConnection:
                 raise
             self._wait_begins()  # while we write, the reader must go on reading: the daemon may wait for that
         try:
-            self._write(framed)
-        finally:
-            with self.lock:
-                self.mux.waiters -= 1
+            try:
+                self._write(framed)
+            finally:
+                with self.lock:
+                    self.mux.waiters -= 1
+        except KeyboardInterrupt:
+            self._lose(INTERRUPTED)
+            raise
 
     def cancel(self, exchange: SyncExchange) -> None:
         """Ask the daemon to cancel; the reply still comes."""

@@ -244,12 +244,8 @@ class Stream:
     def __enter__(self) -> Self:
         if self._connection is not None:
             raise RuntimeError(ONCE)
-        self._connection = connection = self._connect()
-        try:
-            connection.start(self._exchange, self._method, self._params)
-        except KeyboardInterrupt:  # it may have left already, and no one leaves a block that was not entered
-            connection.close(CLOSED)
-            raise
+        self._connection = self._connect()
+        self._connection.start(self._exchange, self._method, self._params)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

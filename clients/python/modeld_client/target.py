@@ -11,6 +11,7 @@ from .calls import make_initialize
 from .errors import ConnectionLost, DaemonUnavailable, HandshakeFailed, InvalidParams, RpcError
 
 CANCEL_WAIT_S = 1.0  # for the reply to a cancel; the daemon answers within 200 ms
+INTERRUPTED = "interrupted while a request was leaving, so the connection was ended with it: call again to reconnect"
 CLOSED = "this client is closed: make another with connect()"
 NOT_ENTERED = "enter the stream first: `with client.stream(...) as stream`, or `async with` on AsyncClient"
 ONCE = "a stream runs once: make another with client.stream(...)"
