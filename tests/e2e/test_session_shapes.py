@@ -31,13 +31,6 @@ async def world() -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def peer(world: World) -> AsyncIterator[Peer]:
-    async with await Peer.connect(world.daemon.socket) as peer:
-        await peer.initialize()
-        yield peer
-
-
-@pytest.fixture
 async def other(world: World) -> AsyncIterator[Peer]:
     async with await Peer.connect(world.daemon.socket) as peer:
         await peer.initialize()
